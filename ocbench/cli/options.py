@@ -1,0 +1,112 @@
+"""Options that more than one command has, and the set-up of logging and progress."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+REPORT_EVERY = 30.0  # seconds between progress lines where there is no terminal
+
+# Called by long work as progress(done, total, note); `note` is a short text such as "1,940 scenes/s".
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every command knows."""
+
+    data_dir: str
+    runs_dir: str
+    json: bool
+    quiet: bool
+    show_progress: bool
+
+    def line(self, word: str, text: str) -> None:
+        """One line of the account of what happens, on stderr: a word in a column of ten, then the text."""
+        if not self.quiet:
+            click.echo(f"{word:<10}{text}", err=True)
+
+    def result(self, text: str, record: Mapping[str, Any]) -> None:
+        """The result on stdout: the text, or with --json the record as one JSON object."""
+        click.echo(json.dumps(record, default=str) if self.json else text)
+
+    @contextmanager
+    def progress(self, word: str) -> Iterator[Progress]:
+        """A callback that draws a bar on a terminal, and elsewhere one line every 30 s."""
+        if self.quiet or not self.show_progress:
+            yield lambda done, total, note="": None
+        elif sys.stderr.isatty():
+            with _bar(word) as update:
+                yield update
+        else:
+            yield _lines(word)
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the common options and hands them to the command as `common: Common`."""
+
+    @click.option("-v", "--verbose", is_flag=True, help="Log more, also from the library.")
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+    @click.option("--no-progress", is_flag=True, help="Draw no progress.")
+    @click.option("--data-dir", envvar="OCBENCH_DATA", default="data", show_default=True, help="[$OCBENCH_DATA]")
+    @click.option("--runs-dir", envvar="OCBENCH_RUNS", default="runs", show_default=True, help="[$OCBENCH_RUNS]")
+    @click.option("--traceback", is_flag=True, help="Show the traceback of an error, too.")
+    @functools.wraps(command)
+    def wrapped(
+        verbose: bool, quiet: bool, as_json: bool, no_progress: bool, data_dir: str, runs_dir: str, traceback: bool,
+        **rest: Any,
+    ) -> Any:  # fmt: skip
+        level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.getLogger("ocbench").setLevel(level)
+        return command(common=Common(data_dir, runs_dir, as_json, quiet, not no_progress), **rest)
+
+    return wrapped
+
+
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="auto/cpu/cuda[:N]/mps", help="Where to compute."
+)
+limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N scenes of each split.")
+dry_run = click.option("-n", "--dry-run", is_flag=True, help="Print the plan, touch nothing.")
+
+
+@contextmanager
+def _bar(word: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task(word, total=None, note="")
+        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
+
+
+def _lines(word: str) -> Progress:
+    start = last = time.monotonic()
+
+    def update(done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY:
+            last = now
+            left = (now - start) / max(done, 1) * (total - done)
+            click.echo(f"{word:<10}{done:,}/{total:,}   {note}   {left:,.0f} s left", err=True)
+
+    return update

@@ -1,0 +1,1 @@
+"""The small ray caster behind the built-in datasets: camera, shapes, materials, scene sampling."""

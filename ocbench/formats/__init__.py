@@ -1,0 +1,1 @@
+"""Readers of container formats; each takes open binary files, never paths."""

@@ -1,0 +1,1 @@
+"""Metrics: pure NumPy functions of one `Outcome`, each found through its entry point."""

@@ -1,0 +1,1 @@
+"""Plug-ins from a package of their own."""
