@@ -7,8 +7,8 @@
     ├── DataError          5   source or shards missing, unreadable, of the wrong shape or count
     └── RunError           6   run or checkpoint missing or not matching; loss not finite
 
-A message says what went wrong and where; `expected` and `found` are lines of their own; the hint is the next thing to type.
-Anything that is not an OcbenchError is a bug.
+A message says what went wrong and where; `expected` and `found` are lines of their own; the hint is the next thing to
+type. Anything that is not an OcbenchError is a bug.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class UnknownNameError(OcbenchError):
         )
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.kind, self.name, self.known)
+        return type(self), (self.kind, self.name, self.known), self.__dict__
 
 
 class PluginError(OcbenchError):

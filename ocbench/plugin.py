@@ -1,12 +1,12 @@
 """What a model must say to be trained and scored: torch-free records and one typing protocol.
 
-A plug-in is one `ModelPlugin` named by an entry point of the group `ocbench.models`. The module that its `build` returns
-inherits nothing but `torch.nn.Module`; `Model` below documents its methods. Rules that the loop relies on:
+A plug-in is one `ModelPlugin` named by an entry point of the group `ocbench.models`. The module that its `build`
+returns inherits nothing but `torch.nn.Module`; `Model` below documents its methods. Rules that the loop relies on:
 
 * every learning parameter takes part in `total` at every step (times zero where a step has no use for it);
 * what a model carries from step to step is a buffer, hence in the checkpoint;
-* `clock` is a 0-d int64 tensor of the updates already done; what changes a value over time is a tensor expression of it,
-  what changes the structure of the computation is another phase;
+* `clock` is a 0-d int64 tensor of the updates already done; what changes a value over time is a tensor expression of
+  it, what changes the structure of the computation is another phase;
 * no host read (`.item()`, `.cpu()`) inside `loss`; the batch size is not part of the model;
 * parts that must stay fp32 say so with a disabled autocast.
 """

@@ -26,7 +26,7 @@ def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture()
+@pytest.fixture
 def toy(toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy package found through its entry points in this process and in every process started from it."""
     monkeypatch.syspath_prepend(str(toy_site))
@@ -42,7 +42,7 @@ class Finished:
     err: str
 
 
-@pytest.fixture()
+@pytest.fixture
 def ocbench(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls the command line in this process, with data and runs under tmp_path; returns Finished(code, out, err)."""
     monkeypatch.setenv("OCBENCH_DATA", str(tmp_path / "data"))
@@ -60,6 +60,6 @@ def ocbench(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
     return call
 
 
-@pytest.fixture()
+@pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(7)

@@ -44,7 +44,7 @@ class Common:
     def progress(self, word: str) -> Iterator[Progress]:
         """A callback that draws a bar on a terminal, and elsewhere one line every 30 s."""
         if self.quiet or not self.show_progress:
-            yield lambda done, total, note="": None
+            yield _silent
         elif sys.stderr.isatty():
             with _bar(word) as update:
                 yield update
@@ -82,10 +82,15 @@ limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="O
 dry_run = click.option("-n", "--dry-run", is_flag=True, help="Print the plan, touch nothing.")
 
 
+def _silent(done: int, total: int, note: str = "") -> None:
+    """No progress."""
+
+
 @contextmanager
 def _bar(word: str) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description:<9}"),
