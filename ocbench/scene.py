@@ -155,9 +155,8 @@ def contingency_table(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     rows, columns = int(labels.max(initial=0)) + 1, int(mask.max(initial=0)) + 1
     dtype = np.uint8 if rows * columns <= 256 else np.uint16
-    codes = labels.astype(dtype)
-    codes *= dtype(columns)
-    codes += mask
+    codes = np.multiply(labels, dtype(columns), dtype=dtype)
+    np.add(codes, mask, out=codes)
     return np.bincount(codes.ravel(), minlength=rows * columns).reshape(rows, columns)
 
 

@@ -49,7 +49,7 @@ def differences(before: Any, after: Any) -> list[str]:
 
 
 def _known(kind: type, keys: Iterable[str]) -> None:
-    fields = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = [f.name for f in dataclasses.fields(kind)]
     for key in keys:
         if key not in fields:
             raise UnknownNameError("setting", key, fields)
