@@ -1,0 +1,136 @@
+"""Decode, encode, crop and resize: the only user of the image codec, because its filters define the protocols' pixels.
+
+Images are uint8 [H, W, 3] RGB, label maps uint8 [H, W]. Cropping comes before resizing and never reads outside the crop.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from ocbench.errors import DataError
+from ocbench.scene import Protocol
+
+
+def decode_image(data: bytes, name: str = "image") -> np.ndarray:
+    """uint8 [H, W, 3] RGB of an encoded picture; alpha is dropped, grey and palette are expanded. DataError if cut."""
+    picture = _open(data, name)
+    if picture.mode == "RGBA":
+        return np.asarray(picture)[:, :, :3].copy()
+    return np.asarray(picture.convert("RGB"))
+
+
+def decode_labels(data: bytes, name: str = "label map", palette: Sequence[tuple[int, int, int]] | None = None) -> np.ndarray:
+    """uint8 [H, W] of an encoded label map: palette indices or grey values, never colours or luminances.
+
+    A colour file is inverted exactly through `palette` (colour of label 0, 1, ...), and refused without one.
+    """
+    picture = _open(data, name)
+    if picture.mode in ("P", "L"):
+        return np.asarray(picture)
+    if picture.mode in ("1", "I;16", "I") and np.asarray(picture).max(initial=0) <= 255:
+        return np.asarray(picture).astype(np.uint8)
+    if palette is None or picture.mode not in ("RGB", "RGBA"):
+        raise DataError(f"{name} is no label map", expected="a palette or 8-bit grey PNG", found=f"mode {picture.mode}")
+    return _labels_of_colours(np.asarray(picture)[:, :, :3], palette, name)
+
+
+def _labels_of_colours(colours: np.ndarray, palette: Sequence[tuple[int, int, int]], name: str) -> np.ndarray:
+    codes = colours.astype(np.int64) @ np.array([65536, 256, 1])
+    known = np.array(palette, np.int64) @ np.array([65536, 256, 1])
+    order = np.argsort(known)
+    place = np.searchsorted(known[order], codes).clip(max=len(known) - 1)
+    labels = order[place]
+    wrong = known[labels] != codes
+    if wrong.any():
+        found = tuple(int(v) for v in colours[wrong][0])
+        raise DataError(f"{name} has a colour that is none of its palette's", expected="an index map", found=f"RGB {found}")
+    return labels.astype(np.uint8)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as wrong:
+        raise DataError(
+            f"{name} cannot be decoded", expected="a whole picture", found=f"{wrong} ({len(data):,} bytes)"
+        ) from wrong
+    return picture
+
+
+def encode_image(image: np.ndarray, kind: str = "webp") -> bytes:
+    """Lossless bytes of uint8 [H, W, 3]; `kind` is webp or png."""
+    file = io.BytesIO()
+    if kind == "webp":
+        Image.fromarray(image).save(file, "WEBP", lossless=True, method=0, quality=20)
+    else:
+        Image.fromarray(image).save(file, "PNG", compress_level=6)
+    return file.getvalue()
+
+
+def encode_labels(mask: np.ndarray) -> bytes:
+    """8-bit grey PNG of uint8 [H, W]."""
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG", compress_level=6)
+    return file.getvalue()
+
+
+def fit_image(image: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """uint8 [*protocol.size, 3]: cropped, then resized by the protocol's image filter."""
+    image = _cropped(image, protocol)
+    height, width = protocol.size
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    if protocol.image_filter == "bilinear-antialias":
+        return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR))
+    if protocol.image_filter == "bilinear":
+        return _bilinear(image, height, width)
+    return _nearest(image, height, width, protocol.image_filter)
+
+
+def fit_mask(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """uint8 [*protocol.size]: cropped, then resized by the protocol's nearest-neighbour rule."""
+    return _nearest(_cropped(mask, protocol), *protocol.size, protocol.mask_filter)
+
+
+def _cropped(array: np.ndarray, protocol: Protocol) -> np.ndarray:
+    if protocol.crop is None:
+        return array
+    top, left, side = protocol.crop
+    if top + side > array.shape[0] or left + side > array.shape[1]:
+        raise DataError(
+            "the picture is smaller than the protocol's crop",
+            expected=f"at least {top + side}x{left + side} (crop {side} at {top}, {left})",
+            found=f"{array.shape[0]}x{array.shape[1]}",
+        )
+    return array[top : top + side, left : left + side]
+
+
+def _nearest(array: np.ndarray, height: int, width: int, rule: str) -> np.ndarray:
+    """Rows and columns taken at floor(i s) or, for the centre rule, floor((i + 1/2) s); s = source / target."""
+    shift = 0 if rule == "nearest-floor" else 1
+    rows = (2 * np.arange(height) + shift) * array.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + shift) * array.shape[1] // (2 * width)
+    return np.ascontiguousarray(array[rows][:, columns])
+
+
+def _bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear without antialiasing, half-pixel centres, rounded to nearest."""
+
+    def weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        place = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+        low = np.floor(place).astype(int)
+        return low, np.minimum(low + 1, source - 1), (place - low).astype(np.float32)
+
+    top, bottom, down = weights(image.shape[0], height)
+    left, right, across = weights(image.shape[1], width)
+    rows = image[top] * (1 - down)[:, None, None] + image[bottom] * down[:, None, None]
+    full = rows[:, left] * (1 - across)[None, :, None] + rows[:, right] * across[None, :, None]
+    return np.floor(full + 0.5).clip(0, 255).astype(np.uint8)

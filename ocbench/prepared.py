@@ -1,0 +1,148 @@
+"""Where prepared splits lie, and what a DATA word on the command line means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from ocbench import registry, storage
+from ocbench.errors import DataError, UnknownNameError, UsageError
+from ocbench.scene import Protocol, Scene
+from ocbench.shards import MANIFEST, Manifest, read_shard
+
+
+@dataclass(frozen=True)
+class DataWord:
+    """DATASET[:SPLIT[,SPLIT]][@PROTOCOL], or the folder (or URL) of one prepared split."""
+
+    dataset: str | None
+    splits: tuple[str, ...] = ()
+    protocol: str | None = None
+    folder: str | None = None
+
+
+def parse_data(text: str) -> DataWord:
+    """What the word means; names are looked up (UnknownNameError), nothing on disk but a folder's manifest is."""
+    if storage.exists(f"{text.rstrip('/')}/{MANIFEST}"):
+        return DataWord(None, folder=text.rstrip("/"))
+    if "://" in text or "/" in text:
+        raise DataError(f"no prepared split at '{text}'", expected=f"a folder with {MANIFEST}")
+    rest, _, protocol = text.partition("@")
+    dataset, _, splits = rest.partition(":")
+    if not dataset:
+        raise UsageError(f"'{text}' names no dataset", expected="DATASET[:SPLIT[,SPLIT]][@PROTOCOL]")
+    chosen = registry.dataset(dataset).protocol(protocol or None)
+    names = tuple(name for name in splits.split(",") if name)
+    for name in names:
+        chosen.split(name)
+    return DataWord(dataset, names, protocol or None)
+
+
+class PreparedSplit(Sequence[Scene]):
+    """The scenes of one prepared split, in manifest order, read from its shards when asked for."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.manifest = Manifest.load(directory)
+        self.keys = self.manifest.keys
+
+    @property
+    def dataset(self) -> str:
+        return self.manifest.dataset
+
+    @property
+    def split(self) -> str:
+        return self.manifest.split
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    @property
+    def protocol(self) -> Protocol:
+        """Size and K as the shards were made; all else from the registered protocol where that still exists."""
+        m = self.manifest
+        try:
+            registered = registry.dataset(m.dataset).protocol(m.protocol)
+        except UnknownNameError:
+            registered = None
+        if registered is not None and registered.version == m.version:
+            return registered
+        return Protocol(name=m.protocol, version=m.version, size=m.size, max_objects=m.max_objects, splits=())
+
+    @property
+    def name(self) -> str:
+        """`dataset:split@protocol`."""
+        return f"{self.dataset}:{self.split}@{self.manifest.protocol}"
+
+    def shard_paths(self) -> list[str]:
+        return [f"{self.directory}/{shard.name}" for shard in self.manifest.shards]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Scene]: ...
+    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"scene {index} of {len(self)}")
+        for shard in self.manifest.shards:
+            if place < len(shard.keys):
+                return next(read_shard(f"{self.directory}/{shard.name}", frozenset([shard.keys[place]])))
+            place -= len(shard.keys)
+        raise AssertionError("the manifest's counts changed")
+
+    def __iter__(self) -> Iterator[Scene]:
+        for path in self.shard_paths():
+            yield from read_shard(path)
+
+
+def split_directory(data_dir: str, dataset: str, protocol: str, split: str) -> str:
+    """`<data>/shards/<dataset>/<protocol>/<split>`."""
+    return os.path.join(data_dir, "shards", dataset, protocol, split)
+
+
+def prepared_splits(data_dir: str, dataset: str, protocol: Protocol) -> list[str]:
+    """Names of the protocol's splits that are prepared, in the protocol's order."""
+    names = [split.name for split in protocol.splits]
+    return [n for n in names if storage.exists(f"{split_directory(data_dir, dataset, protocol.name, n)}/{MANIFEST}")]
+
+
+def open_dataset(
+    dataset: str, split: str = "test", protocol: str | None = None, data_dir: str | None = None
+) -> PreparedSplit:
+    """A prepared split as a sequence of `Scene`; `dataset` is a name or the folder of a split.
+
+    `protocol` None is the dataset's default; `data_dir` None is $OCBENCH_DATA, else "data". UnknownNameError for names
+    that do not exist, DataError with the command to type where the split is not prepared.
+    """
+    if storage.exists(f"{dataset.rstrip('/')}/{MANIFEST}"):
+        return PreparedSplit(dataset.rstrip("/"))
+    chosen = registry.dataset(dataset).protocol(protocol)
+    chosen.split(split)
+    data_dir = data_dir or os.environ.get("OCBENCH_DATA", "data")
+    directory = split_directory(data_dir, dataset, chosen.name, split)
+    if not storage.exists(f"{directory}/{MANIFEST}"):
+        there = prepared_splits(data_dir, dataset, chosen)
+        raise DataError(
+            f"'{dataset}:{split}@{chosen.name}' is not prepared",
+            expected=f"shards in '{directory}'",
+            found=f"prepared splits: {', '.join(there) or 'none'}",
+            hint=f"ocbench prepare {dataset}" + ("" if protocol is None else f" --protocol {chosen.name}"),
+        )
+    found = PreparedSplit(directory)
+    if found.manifest.version != chosen.version:
+        raise DataError(
+            f"'{directory}' was prepared under another version of '{chosen.name}'",
+            expected=f"version {chosen.version}",
+            found=f"version {found.manifest.version}",
+            hint=f"ocbench prepare {dataset} --protocol {chosen.name} --overwrite",
+        )
+    return found

@@ -1,0 +1,86 @@
+"""Files, local or remote, in one place: everything else names paths and never asks where they lie."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from typing import IO, Any
+
+import fsspec
+
+from ocbench.errors import DataError
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path is a URL (s3://, https://, memory://)."""
+    return "://" in path and not path.startswith("file://")
+
+
+def open_binary(path: str) -> IO[bytes]:
+    """The file opened for reading; DataError where it cannot be."""
+    try:
+        return open(path, "rb") if not is_remote(path) else fsspec.open(path, "rb").open()
+    except OSError as wrong:
+        raise DataError(f"cannot read '{path}'", found=str(wrong)) from wrong
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    system, inner = fsspec.core.url_to_fs(path)
+    return bool(system.exists(inner))
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file; DataError where it cannot be read."""
+    with open_binary(path) as file:
+        return file.read()
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    """Writes beside and renames: afterwards the file is whole, or what it was before."""
+    beside = f"{path}.{os.getpid()}.part"
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as wrong:
+        remove(beside)
+        raise write_error(path, wrong) from wrong
+
+
+def write_error(path: str, wrong: OSError) -> DataError:
+    """The DataError for a failed write; a full disk is named as such, with the space left."""
+    folder = os.path.dirname(path) or "."
+    if wrong.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(folder).free if os.path.isdir(folder) else 0
+        return DataError(
+            f"the disk is full: cannot write '{path}'",
+            found=f"{free / 1e6:,.0f} MB free in '{folder}'",
+            hint="free some space, or name another --data-dir, and run the same command again: what is whole is kept",
+        )
+    return DataError(f"cannot write '{path}'", found=str(wrong))
+
+
+def remove(path: str) -> None:
+    """Removes a file if it is there."""
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def sha256_of(path: str) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open_binary(path) as file:
+        return _digest(file)
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
