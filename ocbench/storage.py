@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from typing import IO, Any
 
 import fsspec
@@ -38,6 +39,31 @@ def read_bytes(path: str) -> bytes:
     """The whole file; DataError where it cannot be read."""
     with open_binary(path) as file:
         return file.read()
+
+
+def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """Every folder from this one down, once, with the sorted names of its files; links to folders are followed.
+
+    Nothing where the folder is not there; DataError for one that cannot be listed.
+    """
+    if is_remote(folder):
+        system, root = fsspec.core.url_to_fs(folder)
+        for inner, _, names in system.walk(root):
+            yield folder.rstrip("/") + inner[len(root.rstrip("/")) :], sorted(names)
+        return
+    seen: set[str] = set()
+    for inner, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+        if (real := os.path.realpath(inner)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield inner, sorted(names)
+
+
+def _cannot_list(wrong: OSError) -> None:
+    if not isinstance(wrong, FileNotFoundError | NotADirectoryError):
+        raise DataError(f"cannot list '{wrong.filename}'", found=str(wrong)) from wrong
 
 
 def write_atomic(path: str, data: bytes) -> None:
