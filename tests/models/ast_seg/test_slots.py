@@ -49,7 +49,7 @@ def test_a_residual_refiner_starts_near_its_input():
     torch.manual_seed(0)
     latents = torch.randn(2, 5, 2 + MINI_PLAIN.feature_size)
     refined = Refiner(MINI_PLAIN)(latents)
-    assert float((refined - latents).abs().max()) < 1.0
+    assert (refined - latents).abs().max().item() < 1.0
 
 
 def test_activation_index_of_paper_and_code():
