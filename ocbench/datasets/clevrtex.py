@@ -79,6 +79,7 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
         packed = inventory is None
         if packed:
             faults += (wrong := archive_faults(variant, archives, partial))
+            hint = hint or (_hint(variant, False) if wrong and not partial else None)
             inventory = archive_inventory(variant, archives) if partial and not wrong else None
         if inventory is not None:
             faults += inventory.faults()
@@ -97,7 +98,7 @@ def read(source: str, part: str, start: int, stop: int) -> Iterator[Scene]:
     """
     if part not in SCENES:
         raise UnknownNameError("part of clevrtex", part, SCENES)
-    return map(_scene, raw_scenes(source, part, start, stop))
+    return (_scene(raw) for raw in raw_scenes(source, part, start, stop))
 
 
 def _scene(raw: RawScene) -> Scene:
@@ -162,7 +163,7 @@ def _material(entry: Mapping[str, Any], name: str) -> dict[str, str]:
 def _hint(variant: str, packed: bool) -> str:
     if packed:
         return f"remove the folder clevrtex_{variant}: the archives beside it are read as they are; or --partial"
-    return "unpack each archive by itself (do not join them), or go on with what is there: --partial"
+    return "unpack each archive by itself, or leave it packed; to go on with fewer scenes: --partial"
 
 
 def _nothing(found: Survey) -> DataError:

@@ -42,7 +42,9 @@ class Inventory:
     def faults(self) -> list[str]:
         """What is wrong with the files that are there, a line for each kind of fault."""
         images, labels, metadata = (self.places[kind].keys() for kind in ENDINGS)
-        found = [f"{count:,} files in '{place}'" for place, count in self.misplaced.items()]
+        found = [
+            f"{count:,} files in '{place}', named after another variant" for place, count in self.misplaced.items()
+        ]
         found += _counted("files twice", self.twice)
         found += _counted("images without a label map (_flat.png)", _numbers(images - labels))
         found += _counted("label maps without an image", _numbers(labels - images))
