@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import sources
@@ -110,6 +111,19 @@ def test_folder_names_mean_nothing(copy: Path) -> None:
 def same(one, other) -> bool:
     pixels = np.array_equal(one.image, other.image) and np.array_equal(one.mask, other.mask)
     return pixels and one.key == other.key and one.meta == other.meta
+
+
+def test_a_source_may_be_remote(source: Path, tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(str(source / "clevrtex_camo"), "/ocbench-tree/clevrtex_camo", recursive=True)
+    archive = sources.write_archives(source / "clevrtex_camo", tmp_path)[0]
+    memory.put(str(archive), "/ocbench-packed/clevrtex_camo.tar.gz")
+    expected = list(read(str(source), "camo", 2, 8))
+    for root in ("memory://ocbench-tree", "memory://ocbench-packed", "memory://ocbench-packed/clevrtex_camo.tar.gz"):
+        assert parts(root, partial=True)["camo"].scenes == COUNT
+        assert all(map(same, read(root, "camo", 2, 8), expected))
+    memory.rm("/ocbench-tree", recursive=True)
+    memory.rm("/ocbench-packed", recursive=True)
 
 
 def shuffled(paths: list[Path]) -> list[Path]:
