@@ -1,0 +1,137 @@
+"""What stands in a scene: pure functions of a style, a layout and a random generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ocbench.datasets.rendering import materials
+from ocbench.datasets.rendering.camera import Camera
+from ocbench.datasets.rendering.shapes import SHAPES
+
+EYE = np.array([7.0, -6.4, 7.2])
+TARGET = np.array([0.0, 0.0, 0.25])
+FIELD_OF_VIEW = 32.0  # degrees
+JITTER = 0.35  # of the eye, world units
+FRAME = 0.86  # share of the half-frame within which centres must project
+SIZES = (0.36, 0.5, 0.72)  # radius, world units
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many objects, how large, and where."""
+
+    side: int  # pixels
+    objects: tuple[int, int]
+    scale: float  # of the sizes
+    spread: float  # half side of the placement square, world units
+    gap: float  # between footprints, world units
+    jitter: float  # of the camera, as a share
+    shadow: float  # strength
+
+
+QUICK = Layout(64, (2, 4), 1.35, 2.3, 0.03, 0.3, 0.5)
+FULL = Layout(128, (3, 10), 1.0, 2.9, 0.08, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Style:
+    """Which shapes and materials there are."""
+
+    name: str
+    shapes: tuple[str, ...]
+    materials: tuple[str, ...]
+    grounds: tuple[str, ...]
+    shared: bool = False  # one material for the ground and every object
+    fixed_ground: bool = False  # the ground's texture never moves
+
+
+_SOLIDS = ("sphere", "cube", "cylinder")
+_STRANGE = ("cone", "torus", "icosahedron", "pyramid")
+STYLES = {
+    style.name: style
+    for style in (
+        Style("plain", _SOLIDS, materials.PLAIN, (materials.PLANE,), fixed_ground=True),
+        Style("texfix", _SOLIDS, materials.TRAINING_NAMES, ("brick-1",), fixed_ground=True),
+        Style("tex", _SOLIDS, materials.TRAINING_NAMES, materials.TRAINING_NAMES),
+        Style("ood", _STRANGE, materials.UNSEEN_NAMES, materials.UNSEEN_NAMES),
+        Style("camo", _SOLIDS, materials.TRAINING_NAMES, materials.TRAINING_NAMES, shared=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Skin:
+    """A material and how it lies: offset (tiles), rotation (radians), tiles per world unit."""
+
+    material: str
+    offset: tuple[float, float]
+    rotation: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Body:
+    """One object."""
+
+    shape: str
+    centre: tuple[float, float, float]
+    radius: float
+    rotation: float  # about z, radians
+    skin: Skin
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A scene before it is drawn."""
+
+    camera: Camera
+    bodies: tuple[Body, ...]
+    ground: Skin
+    light: tuple[float, float, float]
+    shadow: float
+
+
+def sample(style: Style, layout: Layout, random: np.random.Generator, size: tuple[int, int]) -> Stage | None:
+    """A stage, or None where the objects found no room; every draw is in a fixed order."""
+    eye = EYE + random.uniform(-JITTER, JITTER, 3) * layout.jitter
+    camera = Camera.looking_at(eye, TARGET, FIELD_OF_VIEW, size)
+    count = int(random.integers(layout.objects[0], layout.objects[1] + 1))
+    shared = str(random.choice(style.grounds))
+    ground = _skin(shared, random, 0.22)
+    if style.fixed_ground:
+        ground = Skin(style.grounds[0], (0.13, 0.41), 0.35, 0.22)
+    light = tuple(float(v) for v in np.array([-3.6, -7.0, 10.0]) + random.uniform(-0.6, 0.6, 3) * layout.jitter)
+    bodies: list[Body] = []
+    for _ in range(count):
+        shape = SHAPES[str(random.choice(style.shapes))]
+        radius = float(random.choice(SIZES)) * layout.scale * float(random.uniform(0.93, 1.07))
+        place = _free_place(shape.footprint * radius, shape.base * radius, bodies, camera, layout, random)
+        name = shared if style.shared else str(random.choice(style.materials))
+        rotation, skin = float(random.uniform(0, 2 * np.pi)), _skin(name, random, 0.55)
+        if place is None:
+            return None
+        bodies.append(Body(shape.name, place, radius, rotation, skin))
+    return Stage(camera, tuple(bodies), ground, light, layout.shadow)  # type: ignore[arg-type]
+
+
+def _skin(name: str, random: np.random.Generator, scale: float) -> Skin:
+    offset = random.random(2)
+    turn, stretch = random.uniform(0, 2 * np.pi), random.uniform(0.8, 1.25)
+    return Skin(name, (float(offset[0]), float(offset[1])), float(turn), float(scale * stretch))
+
+
+def _free_place(
+    footprint: float, base: float, bodies: list[Body], camera: Camera, layout: Layout, random: np.random.Generator
+) -> tuple[float, float, float] | None:
+    tries = random.uniform(-layout.spread, layout.spread, (40, 2))
+    for x, y in tries:
+        if np.abs(camera.project(np.array([x, y, base]))).max() > FRAME:
+            continue
+        apart = [
+            np.hypot(x - b.centre[0], y - b.centre[1]) - footprint - SHAPES[b.shape].footprint * b.radius for b in bodies
+        ]
+        if not apart or min(apart) >= layout.gap:
+            return float(x), float(y), float(base)
+    return None
