@@ -75,6 +75,15 @@ def image(stage: Stage, height: int, width: int, samples: int = 2) -> np.ndarray
     return (small * 255 + 0.5).clip(0, 255).astype(np.uint8)
 
 
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Row by row; three products, which is faster than a reduction over an axis of three."""
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+
+
+def _unit(a: np.ndarray) -> np.ndarray:
+    return a / np.sqrt(np.maximum(_dot(a, a), F(1e-12)))[:, None]
+
+
 def _turn(body: Body) -> np.ndarray:
     """World to object axes, float32 [3, 3]."""
     c, s = np.cos(body.rotation), np.sin(body.rotation)
@@ -96,15 +105,15 @@ def _surfaces(stage: Stage, hits: Samples, points: np.ndarray, rows: int) -> tup
         skin = body.skin if body else stage.ground
         found = material(skin.material)
         level = np.log2(np.maximum(depth[here] * F(texel * skin.scale * SIDE), 1)).astype(np.int64).clip(0, LEVELS - 1)
+        turn = _turn(body) if body else np.eye(3, dtype=F)
         if body is None:
             local, inward = at[here], normals[here]
         else:
-            turn = _turn(body)
             local, inward = (at[here] - np.array(body.centre, F)) @ turn.T, normals[here] @ turn.T
         mapping = SHAPES[body.shape].mapping if body else "ground"
         rgb, bumped = _skinned(found, skin, mapping, local, inward, level)
         colour[here] = rgb
-        normals[here] = bumped @ _turn(body) if body else bumped
+        normals[here] = bumped @ turn if body else bumped
         shine[here], gloss[here], metal[here] = found.shine, found.gloss, found.metal
     return colour, normals, shine, gloss, metal
 
@@ -123,7 +132,7 @@ def _skinned(
         du, dv = c * texel[:, 3] - s * texel[:, 4], s * texel[:, 3] + c * texel[:, 4]
         push[pick] += weight[:, None] * (du[:, None] * u_axis + dv[:, None] * v_axis)
     bumped = normal - F(1.6) * push
-    return total, bumped / np.maximum(np.linalg.norm(bumped, axis=1, keepdims=True), 1e-6)
+    return total, _unit(bumped)
 
 
 Chart = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -208,10 +217,10 @@ def _contact(stage: Stage, at: np.ndarray, normals: np.ndarray, own: np.ndarray)
     open_sky = np.ones(len(at), F)
     for number, body in enumerate(stage.bodies, 1):
         offset = np.array(body.centre, F) - at
-        square = np.maximum(np.einsum("ij,ij->i", offset, offset), F(1e-6))
-        facing = np.maximum(np.einsum("ij,ij->i", offset, normals), 0) / np.sqrt(square)
-        hidden = facing * F(body.radius**2) / np.maximum(square, F(body.radius**2))
-        open_sky *= 1 - F(0.75) * np.where(own == number, 0, hidden)
+        square = np.maximum(_dot(offset, offset), F(body.radius**2))
+        hidden = np.maximum(_dot(offset, normals), 0) * F(body.radius**2) / (square * np.sqrt(square))
+        hidden[own == number] = 0
+        open_sky *= 1 - F(0.75) * hidden
     return open_sky
 
 
@@ -221,19 +230,15 @@ def _light(
 ) -> np.ndarray:  # fmt: skip
     """Linear radiance, float32 [H, W, 3]: key light with shadow, fills, sky with contact darkening, highlight, mirror."""
     at, own = points.reshape(-1, 3), hits.ids.ravel()
-    view = -hits.rays.reshape(-1, 3)
-    view = view / np.linalg.norm(view, axis=1, keepdims=True)
-    towards = np.array(stage.light, F) - at
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    facing = np.maximum(np.einsum("ij,ij->i", normals, towards), 0)
+    view = _unit(-hits.rays.reshape(-1, 3))
+    towards = _unit(np.array(stage.light, F) - at)
+    facing = np.maximum(_dot(normals, towards), 0)
     sky = _contact(stage, at, hits.normals.reshape(-1, 3), own)
     diffuse = (SKY + (EARTH - SKY) * (0.5 - 0.5 * normals[:, 2:3])) * sky[:, None]
     for direction, strength in FILLS:
         diffuse += (strength * np.maximum(normals @ (direction / np.linalg.norm(direction)), 0) * sky)[:, None]
     diffuse += (KEY * facing * lit * (0.6 + 0.4 * sky))[:, None]
-    half = towards + view
-    half /= np.linalg.norm(half, axis=1, keepdims=True)
-    spark = shine * lit * np.maximum(np.einsum("ij,ij->i", normals, half), 0) ** gloss * F(1.3)
+    spark = shine * lit * np.maximum(_dot(normals, _unit(towards + view)), 0) ** gloss * F(1.3)
     radiance = colour * diffuse * (1 - F(0.75) * metal)[:, None] * F(0.62) + spark[:, None]
     mirror = np.flatnonzero(metal > 0)
     if mirror.size:
@@ -245,7 +250,7 @@ def _mirrored(
     normals: np.ndarray, view: np.ndarray, colour: np.ndarray, metal: np.ndarray, sky: np.ndarray
 ) -> np.ndarray:
     """What a metal shows of a made-up surrounding, bright above and ground below, more of it at grazing angles."""
-    cosine = np.einsum("ij,ij->i", normals, view).clip(0, 1)
+    cosine = _dot(normals, view).clip(0, 1)
     rise = 2 * cosine * normals[:, 2] - view[:, 2]
     above = 1 / (1 + np.exp(-(rise - 0.05) * 9))
     surround = 0.22 + above * (0.55 + 1.1 * np.maximum(rise - 0.55, 0))
