@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ocbench import imaging, storage
 from ocbench.errors import DataError, UsageError
 from ocbench.prepared import split_directory
@@ -249,11 +251,27 @@ def _scenes(job: Job, unreadable: list[str]) -> Iterator[Scene]:
 
 
 def _fitted(scenes: Iterable[Scene], job: Job, flagged: list[str]) -> Iterator[Scene]:
+    count = 0
     for scene in scenes:
+        count += 1
         fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
         if lost:
             flagged.append(scene.key)
         yield fitted
+    _check_count(job, count)
+
+
+def _check_count(job: Job, scenes: int) -> None:
+    """A source that was taken for whole must give every scene, where the protocol fixes their number."""
+    tolerated = job.options.partial or job.options.skip_unreadable or job.range.split.scenes is None
+    if scenes < job.stop - job.start and not tolerated:
+        part = job.range.part
+        raise DataError(
+            f"the source has {scenes:,} of the {job.stop - job.start:,} scenes "
+            f"{job.start:,} to {job.stop - 1:,} of '{job.range.split.part}'",
+            expected=f"{part.expected:,} scenes in the part" if part.expected else None,
+            hint="complete the download, or --partial to prepare what is there (ranges scaled, the set marked)",
+        )
 
 
 def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tuple[Scene, bool]:
@@ -266,7 +284,8 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
         mask=imaging.fit_mask(scene.mask, protocol),
         background_parts=None if parts is None else imaging.fit_mask(parts, protocol),
     )
-    return fitted, len(set(fitted.mask.ravel())) < len(set(scene.mask.ravel()))
+    shown, there = (np.count_nonzero(np.bincount(mask.ravel())) for mask in (fitted.mask, scene.mask))
+    return fitted, bool(shown < there)
 
 
 def _passes(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -292,12 +311,15 @@ def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[Scene, bool]]]
     for scene in stream:
         index = int(scene.key.rsplit("-", 1)[1])
         while index >= job.stop:
+            _check_count(job, len(batch))
             yield job, batch
             job, batch = next(later), []
         if index >= job.start:
             batch.append(fit(scene, job.protocol, job.range.split.max_objects))
+    _check_count(job, len(batch))
     yield job, batch
     for job in later:  # a partial source ended before its last range
+        _check_count(job, 0)
         yield job, []
 
 
@@ -319,9 +341,22 @@ def _finish(jobs: Sequence[Job], found: Range, done: dict[str, ShardRecord]) -> 
         fingerprint=fingerprint(
             job.protocol.name, job.protocol.version, keys, [d for record in records for d in record.digests]
         ),
-        partial=found.partial, limit=job.options.limit, source=(asdict(found.part),),
+        partial=_shortage(job, keys, records), limit=job.options.limit, source=(asdict(found.part),),
     )  # fmt: skip
     path = os.path.join(job.directory, MANIFEST)
     if not os.path.exists(path) or Manifest.load(job.directory) != manifest:
         manifest.save(job.directory)
     return manifest
+
+
+def _shortage(job: Job, keys: Sequence[str], records: Sequence[ShardRecord]) -> dict[str, Any] | None:
+    """How the part falls short, and the indices that --partial missed within the range; None where it is whole."""
+    found = job.range
+    there = {key.rpartition("-")[2] for key in keys} | {
+        name.partition(":")[0].rpartition("-")[2] for r in records for name in r.unreadable
+    }
+    if not job.options.partial or found.split.scenes is None or len(there) >= found.stop - found.start:
+        return dict(found.partial) if found.partial else None
+    missing = [index for index in range(found.start, found.stop) if f"{index:06d}" not in there]
+    counts = {"part": found.split.part, "expected": found.part.expected, "found": found.part.scenes}
+    return {**counts, **(found.partial or {}), "missing": missing}

@@ -41,6 +41,21 @@ def drawn_scene(index: int, objects: int | None = None) -> tuple[np.ndarray, np.
     return image, mask
 
 
+def rendered_scene(style: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same from the built-in renderer, in one of its styles (tex, ood, camo); every object shows 200 pixels."""
+    from ocbench.datasets.rendering import draw, sampling
+
+    for attempt in range(100):
+        random = np.random.default_rng([index, attempt])
+        stage = sampling.sample(sampling.STYLES[style], sampling.FULL, random, (HEIGHT, WIDTH))
+        if stage is None:
+            continue
+        mask = draw.mask(stage, HEIGHT, WIDTH)
+        if np.bincount(mask.ravel(), minlength=len(stage.bodies) + 1)[1:].min() > 200:
+            return draw.image(stage, HEIGHT, WIDTH, samples=1), mask
+    raise AssertionError(f"no scene {index} in style {style}")
+
+
 def png(array: np.ndarray, info: PngImagePlugin.PngInfo | None = None) -> bytes:
     """The array as a PNG, quickly."""
     buffer = io.BytesIO()
