@@ -1,0 +1,124 @@
+"""The training state on disk: a folder that is whole or absent.
+
+`model.safetensors` holds weights and buffers, `state.pt` (loaded weights-only) optimisers, phase, step and the generators
+of each rank, `digests.json` the SHA-256 of both. Configuration comes from run.json, never from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ocbench.errors import RunError
+from ocbench.storage import sha256_of, write_error
+
+log = logging.getLogger(__name__)
+WEIGHTS, STATE, DIGESTS, FINAL = "model.safetensors", "state.pt", "digests.json", "final"
+
+
+def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint beside its place and renames it; DataError on a full disk, which leaves the others whole."""
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        save_file(weights_of(model), beside / WEIGHTS)
+        torch.save(dict(state), beside / STATE)
+        digests = {name: sha256_of(str(beside / name)) for name in (WEIGHTS, STATE)}
+        (beside / DIGESTS).write_text(json.dumps(digests))
+        for path in beside.iterdir():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(beside, folder)
+    except OSError as wrong:
+        raise write_error(str(folder), wrong) from wrong
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of all parameters and buffers, on the host."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Hexadecimal SHA-256 of names, types, shapes and values of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights_of(model).items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        digests = json.loads((folder / DIGESTS).read_text())
+        for name in (WEIGHTS, STATE):
+            if not (folder / name).is_file():
+                return f"'{name}' is missing"
+            if sha256_of(str(folder / name)) != digests[name]:
+                return f"'{name}' has {(folder / name).stat().st_size:,} bytes that are not those written"
+    except (OSError, ValueError, KeyError) as wrong:
+        return f"{type(wrong).__name__}: {wrong}"
+    return None
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Fills the model; RunError where the checkpoint is damaged or of another model."""
+    wrong = fault(folder)
+    if wrong is not None:
+        raise RunError(f"checkpoint '{folder}' is damaged", found=wrong, hint="name another one, or train again")
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as mismatch:
+        lines = str(mismatch).splitlines()
+        raise RunError(
+            f"checkpoint '{folder}' is not of this model", found=" ".join(line.strip() for line in lines[1:3])
+        ) from None
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The training state of a checkpoint that `load_weights` accepted."""
+    return torch.load(folder / STATE, map_location="cpu", weights_only=True)
+
+
+def numbered(run_dir: Path) -> list[Path]:
+    """The checkpoints of a run by updates done, newest last."""
+    folder = run_dir / "checkpoints"
+    found = [path for path in folder.glob("*") if path.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def newest_whole(run_dir: Path) -> Path | None:
+    """The newest checkpoint that is whole; damaged ones are passed over with a warning. RunError if all are damaged."""
+    found = numbered(run_dir)
+    for path in reversed(found):
+        wrong = fault(path)
+        if wrong is None:
+            return path
+        log.warning("checkpoint '%s' is damaged (%s); going back to the one before", path, wrong)
+    if found:
+        raise RunError(
+            f"every checkpoint of '{run_dir}' is damaged", found=", ".join(path.name for path in found),
+            hint="move the run directory away, or choose another --name",
+        )  # fmt: skip
+    return None
+
+
+def prune(run_dir: Path, keep: int, always: set[int]) -> None:
+    """Removes all but the last `keep` checkpoints and those after `always` updates."""
+    for path in numbered(run_dir)[:-keep]:
+        if int(path.name) not in always:
+            shutil.rmtree(path, ignore_errors=True)

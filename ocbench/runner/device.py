@@ -1,0 +1,184 @@
+"""Where and how it computes: devices, ranks, precision, compilation and seeding. The only user of torch.distributed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed
+import torch.distributed.nn
+from torch import nn
+
+from ocbench.errors import UsageError
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One rank's device and how it computes there."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+    precision: str = "fp32"
+    compile: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether this rank writes files: only one does."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 where that was asked for; else nothing."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def averaged(self, terms: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The terms, detached, averaged over the ranks."""
+        stacked = torch.stack([value.detach().float() for value in terms.values()])
+        if self.world > 1:
+            torch.distributed.all_reduce(stacked)
+            stacked = stacked / self.world
+        return dict(zip(terms, stacked.unbind(), strict=True))
+
+    def agreed(self, decision: bool) -> bool:
+        """What rank 0 decided."""
+        if self.world == 1:
+            return decision
+        flag = torch.tensor([int(decision)], device=self.device)
+        torch.distributed.broadcast(flag, 0)
+        return bool(flag.item())
+
+    def gathered(self, value: Any) -> list[Any]:
+        """The value of every rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+def torch_device(word: str) -> torch.device:
+    """The device that auto, cpu, cuda, cuda:N or mps means; UsageError where it is not there."""
+    if word == "auto":
+        word = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = word.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise UsageError(f"no device '{word}'", expected="auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device '{word}' is not here", found=f"{torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device 'mps' is not here")
+    return torch.device(word)
+
+
+def place(device: str = "auto", precision: str = "fp32", compiled: bool = False, deterministic: bool = False) -> Place:
+    """This rank's place; joins the other ranks where a launcher such as torchrun started several."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision '{precision}'", expected=", ".join(PRECISIONS))
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    found = torch_device(device)
+    if found.type == "cuda" and world > 1 and found.index is None:
+        found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if found.type == "cuda":
+        torch.cuda.set_device(found)
+    if world > 1 and not torch.distributed.is_initialized():
+        backend = "nccl" if found.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    return Place(found, rank, world, precision, compiled)
+
+
+def leave() -> None:
+    """Ends the ranks' common work."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+class _Loss(nn.Module):
+    """What DDP and the compiler see: a module whose forward is the model's `loss`."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments: Any) -> dict[str, torch.Tensor]:
+        return self.model.loss(*arguments)
+
+
+def wrapped(model: nn.Module, where: Place) -> nn.Module:
+    """The model's loss as a module, anew for each phase: over all ranks, and compiled where that was asked for."""
+    step: nn.Module = _Loss(model)
+    if where.world > 1:
+        devices = [where.device] if where.device.type == "cuda" else None
+        step = nn.parallel.DistributedDataParallel(step, device_ids=devices)
+    if where.compile:
+        step = torch.compile(step)  # type: ignore[assignment]
+    return step
+
+
+def synchronised(model: nn.Module, where: Place) -> nn.Module:
+    """The model with BatchNorm statistics over all ranks, so that a split batch is the same batch."""
+    if where.world == 1:
+        return model
+    if where.device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for name, child in model.named_children():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            setattr(model, name, HostBatchNorm.like(child))
+        else:
+            synchronised(child, where)
+    return model
+
+
+class HostBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm over all ranks on CPU, where torch's own synchronised one refuses; equal shares on every rank."""
+
+    @classmethod
+    def like(cls, other: nn.modules.batchnorm._BatchNorm) -> HostBatchNorm:
+        """One with the parameters and buffers of `other` themselves."""
+        mine = cls(other.num_features, other.eps, other.momentum, other.affine, other.track_running_stats)
+        mine.weight, mine.bias = other.weight, other.bias
+        mine.running_mean, mine.running_var = other.running_mean, other.running_var
+        mine.num_batches_tracked = other.num_batches_tracked
+        mine.training = other.training
+        return mine
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"BatchNorm needs two dimensions or more, got {input.dim()}")
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(input)
+        axes = [axis for axis in range(input.dim()) if axis != 1]
+        shape = [1, -1] + [1] * (input.dim() - 2)
+        world = torch.distributed.get_world_size()
+        mean = torch.distributed.nn.functional.all_reduce(input.mean(axes)) / world
+        centred = input - mean.view(shape)
+        variance = torch.distributed.nn.functional.all_reduce((centred * centred).mean(axes)) / world
+        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+            with torch.no_grad():
+                self.num_batches_tracked += 1  # type: ignore[operator]
+                rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
+                count = input.numel() / input.shape[1] * world
+                self.running_mean.lerp_(mean, rate)
+                self.running_var.lerp_(variance * (count / max(count - 1, 1)), rate)
+        normal = centred * torch.rsqrt(variance + self.eps).view(shape)
+        return normal * self.weight.view(shape) + self.bias.view(shape) if self.affine else normal

@@ -1,0 +1,87 @@
+"""From scenes to outcomes: batches, predictions, and the arg-max in one place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ocbench.errors import PluginError, UnknownNameError
+from ocbench.plugin import Prediction
+from ocbench.scene import Outcome, Scene
+
+
+def outcomes(
+    model: nn.Module,
+    scenes: Iterable[Scene],
+    device: torch.device,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    masks: str | None = None,
+    first: int = 0,
+) -> Iterator[Outcome]:
+    """The outcome of every scene, in order; the model is put into eval mode.
+
+    Before each batch torch is seeded from (seed, index of its first scene), so that a model that draws random numbers
+    predicts the same however an evaluation was interrupted. `masks` names one of `Prediction.alternatives`.
+    """
+    model.eval()
+    batch: list[Scene] = []
+    start = first
+    for scene in scenes:
+        batch.append(scene)
+        if len(batch) == batch_size:
+            yield from _predicted(model, batch, device, seed, start, masks)
+            start, batch = start + len(batch), []
+    if batch:
+        yield from _predicted(model, batch, device, seed, start, masks)
+
+
+def images_of(scenes: Iterable[Scene], device: torch.device) -> torch.Tensor:
+    """float32 [B, 3, H, W] in [0, 1]."""
+    stacked = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(stacked)).to(device).float().div_(255)
+
+
+def predict(model: Any, images: torch.Tensor, seed: int, start: int, detail: bool = False) -> Prediction:
+    """The model's prediction for a batch whose first scene has index `start`, checked for shape."""
+    digest = hashlib.sha256(f"{seed}/{start}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:7], "big"))
+    with torch.no_grad():
+        prediction: Prediction = model.predict(images, detail=detail)
+    expected = (len(images), *images.shape[2:])
+    found = prediction.weights.shape
+    if (found[0], *found[2:]) != expected or not 1 <= found[1] <= 255:
+        raise PluginError("the predicted weights have the wrong shape", expected=f"[{len(images)}, S, H, W]", found=f"{list(found)}")
+    return prediction
+
+
+def _predicted(
+    model: nn.Module, batch: list[Scene], device: torch.device, seed: int, start: int, masks: str | None
+) -> Iterator[Outcome]:
+    prediction = predict(model, images_of(batch, device), seed, start)
+    weights = prediction.weights
+    if masks is not None:
+        known = prediction.alternatives or {}
+        if masks not in known:
+            raise UnknownNameError("set of masks", masks, known)
+        weights = known[masks]
+    soft = weights.float().cpu().numpy()
+    labels = soft.argmax(axis=1).astype(np.uint8)  # NumPy: the lowest index wins ties, on every device
+    rebuilt = prediction.reconstruction
+    pictures = None if rebuilt is None else rebuilt.float().cpu().numpy().transpose(0, 2, 3, 1)
+    for i, scene in enumerate(batch):
+        yield Outcome(scene, labels[i], None if pictures is None else pictures[i], _confidences(soft[i], labels[i]))
+
+
+def _confidences(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """float32 [P]: the mean winning weight of each predicted segment, 0 where it is empty."""
+    flat = labels.ravel()
+    counts = np.bincount(flat)
+    sums = np.bincount(flat, weights=weights.max(axis=0).ravel())
+    return (sums / np.maximum(counts, 1)).astype(np.float32)

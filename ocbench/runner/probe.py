@@ -1,0 +1,46 @@
+"""A look at a few validation scenes while training: it goes to the log and decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ocbench import registry
+from ocbench.prepared import PreparedSplit
+from ocbench.runner.outcomes import outcomes
+
+log = logging.getLogger(__name__)
+SCENES = 64
+
+
+class Probe:
+    """mIoU and ARI-FG of the first validation scenes, live slots, and the share of pixels that are not slot 0."""
+
+    def __init__(self, split: PreparedSplit, has_background: bool) -> None:
+        self.scenes = [scene for scene, _ in zip(split, range(SCENES), strict=False)]
+        self.has_background, self.note, self.warned = has_background, "", False
+
+    def look(self, model: nn.Module, device: torch.device) -> dict[str, Any]:
+        """The figures now; the generators are left as they were, the model in eval mode."""
+        devices = [device] if device.type == "cuda" else []
+        miou, ari_fg = registry.metric("miou"), registry.metric("ari_fg")
+        scores, used = [], np.zeros(256, bool)
+        foreground = 0.0
+        with torch.random.fork_rng(devices):
+            for outcome in outcomes(model, self.scenes, device, batch_size=32):
+                scores.append((miou.score(outcome), ari_fg.score(outcome)))
+                used[np.unique(outcome.labels)] = True
+                foreground += float((outcome.labels > 0).mean()) / len(self.scenes)
+        values = np.mean(scores, axis=0)
+        live = int(used[1:].sum()) if self.has_background else int(used.sum())
+        self.note = f"probe mIoU {100 * values[0]:.1f}   live slots {live}"
+        if self.has_background and not self.warned and not 0.001 < foreground < 0.98:
+            self.warned = True
+            log.warning("the model calls %.1f %% of the pixels foreground: has it collapsed?", 100 * foreground)
+        return {
+            "probe_miou": float(values[0]), "probe_ari_fg": float(values[1]), "live_slots": live, "foreground": foreground,
+        }  # fmt: skip
