@@ -27,7 +27,9 @@ class CachedSplit:
     keys: tuple[str, ...]
 
 
-def cached(split: PreparedSplit, cache_dir: str, progress: Callable[[int, int, str], None] | None = None) -> CachedSplit:
+def cached(
+    split: PreparedSplit, cache_dir: str, progress: Callable[[int, int, str], None] | None = None
+) -> CachedSplit:
     """The decoded split, built on the first call (`progress(done, total, note)`) and mapped on every later one."""
     folder = os.path.join(cache_dir, split.fingerprint)
     if not _is_whole(folder, split):
@@ -65,7 +67,9 @@ def _build(folder: str, split: PreparedSplit, progress: Callable[[int, int, str]
         count = 0
         for scene, key in zip(split, split.keys, strict=True):
             if scene.key != key:
-                raise DataError(f"'{split.directory}' does not hold what its manifest says", expected=key, found=scene.key)
+                raise DataError(
+                    f"'{split.directory}' does not hold what its manifest says", expected=key, found=scene.key
+                )
             images[count], masks[count] = scene.image.transpose(2, 0, 1), scene.mask
             count += 1
             if progress is not None and count % 50 == 0:

@@ -1,6 +1,11 @@
 """Decode, encode, crop and resize: the only user of the image codec, because its filters define the protocols' pixels.
 
 Images are uint8 [H, W, 3] RGB, label maps uint8 [H, W]. Cropping comes before resizing and never reads outside the crop.
+
+    bilinear-antialias   Pillow's BILINEAR, a triangle as wide as the scale
+    bilinear             four neighbours, half-pixel centres, rounded half to even
+    nearest-centre       row floor((i + 1/2) s), s = source / target, as Pillow's NEAREST
+    nearest-floor        row floor(i s)
 """
 
 from __future__ import annotations
@@ -15,25 +20,38 @@ from PIL import Image
 from ocbench.errors import DataError
 from ocbench.scene import Protocol
 
+FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")  # none whose decoder starts another program
+IMAGE_FORMATS = ("webp", "png")  # of stored images, both lossless
+MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
+
 
 def decode_image(data: bytes, name: str = "image") -> np.ndarray:
     """uint8 [H, W, 3] RGB of an encoded picture; alpha is dropped, grey and palette are expanded. DataError if cut."""
     picture = _open(data, name)
     if picture.mode == "RGBA":
         return np.asarray(picture)[:, :, :3].copy()
-    return np.asarray(picture.convert("RGB"))
+    if picture.mode not in MODES:
+        raise DataError(
+            f"{name} is no 8-bit picture", expected="RGB, RGBA, grey or palette", found=f"mode {picture.mode}"
+        )
+    return np.array(picture.convert("RGB"))
 
 
-def decode_labels(data: bytes, name: str = "label map", palette: Sequence[tuple[int, int, int]] | None = None) -> np.ndarray:
+def decode_labels(
+    data: bytes, name: str = "label map", palette: Sequence[tuple[int, int, int]] | None = None
+) -> np.ndarray:
     """uint8 [H, W] of an encoded label map: palette indices or grey values, never colours or luminances.
 
     A colour file is inverted exactly through `palette` (colour of label 0, 1, ...), and refused without one.
     """
     picture = _open(data, name)
     if picture.mode in ("P", "L"):
-        return np.asarray(picture)
-    if picture.mode in ("1", "I;16", "I") and np.asarray(picture).max(initial=0) <= 255:
-        return np.asarray(picture).astype(np.uint8)
+        return np.array(picture)
+    if picture.mode in ("1", "I;16", "I"):
+        wide = np.asarray(picture).astype(np.int64)
+        if wide.min(initial=0) >= 0 and wide.max(initial=0) <= 255:
+            return wide.astype(np.uint8)
+        raise DataError(f"{name} has a label above 255", expected="8-bit labels", found=f"values to {wide.max()}")
     if palette is None or picture.mode not in ("RGB", "RGBA"):
         raise DataError(f"{name} is no label map", expected="a palette or 8-bit grey PNG", found=f"mode {picture.mode}")
     return _labels_of_colours(np.asarray(picture)[:, :, :3], palette, name)
@@ -42,13 +60,15 @@ def decode_labels(data: bytes, name: str = "label map", palette: Sequence[tuple[
 def _labels_of_colours(colours: np.ndarray, palette: Sequence[tuple[int, int, int]], name: str) -> np.ndarray:
     codes = colours.astype(np.int64) @ np.array([65536, 256, 1])
     known = np.array(palette, np.int64) @ np.array([65536, 256, 1])
-    order = np.argsort(known)
+    order = np.argsort(known, kind="stable")  # of a colour given twice, the first label counts
     place = np.searchsorted(known[order], codes).clip(max=len(known) - 1)
     labels = order[place]
     wrong = known[labels] != codes
     if wrong.any():
         found = tuple(int(v) for v in colours[wrong][0])
-        raise DataError(f"{name} has a colour that is none of its palette's", expected="an index map", found=f"RGB {found}")
+        raise DataError(
+            f"{name} has a colour that is none of its palette's", expected="an index map", found=f"RGB {found}"
+        )
     return labels.astype(np.uint8)
 
 
@@ -56,7 +76,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
             picture.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as wrong:
         raise DataError(
@@ -66,8 +86,10 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 
 def encode_image(image: np.ndarray, kind: str = "webp") -> bytes:
-    """Lossless bytes of uint8 [H, W, 3]; `kind` is webp or png."""
+    """Lossless bytes of uint8 [H, W, 3]; `kind` is webp or png, else ValueError."""
     file = io.BytesIO()
+    if kind not in IMAGE_FORMATS:
+        raise ValueError(f"images are stored as {' or '.join(IMAGE_FORMATS)}, not '{kind}'")
     if kind == "webp":
         Image.fromarray(image).save(file, "WEBP", lossless=True, method=0, quality=20)
     else:
@@ -89,7 +111,9 @@ def fit_image(image: np.ndarray, protocol: Protocol) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
     if protocol.image_filter == "bilinear-antialias":
-        return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(
+            Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
+        )
     if protocol.image_filter == "bilinear":
         return _bilinear(image, height, width)
     return _nearest(image, height, width, protocol.image_filter)
@@ -122,7 +146,7 @@ def _nearest(array: np.ndarray, height: int, width: int, rule: str) -> np.ndarra
 
 
 def _bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear without antialiasing, half-pixel centres, rounded to nearest."""
+    """Bilinear without antialiasing, half-pixel centres, rounded half to even."""
 
     def weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         place = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
@@ -133,4 +157,4 @@ def _bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
     left, right, across = weights(image.shape[1], width)
     rows = image[top] * (1 - down)[:, None, None] + image[bottom] * down[:, None, None]
     full = rows[:, left] * (1 - across)[None, :, None] + rows[:, right] * across[None, :, None]
-    return np.floor(full + 0.5).clip(0, 255).astype(np.uint8)
+    return np.rint(full).clip(0, 255).astype(np.uint8)

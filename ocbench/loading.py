@@ -40,7 +40,9 @@ class CachedBatches:
     def __init__(self, data: CachedSplit, device: torch.device, seed: int, rank: int = 0, world: int = 1) -> None:
         self.device, self.seed, self.rank, self.world = device, seed, rank, world
         self.scenes = len(data.keys)
-        self.resident = device.type == "cuda" and data.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+        self.resident = (
+            device.type == "cuda" and data.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+        )
         if self.resident:
             self.images = torch.from_numpy(np.ascontiguousarray(data.images)).to(device)
         else:
@@ -92,7 +94,14 @@ class StreamedBatches:
     def __init__(
         self, data: PreparedSplit, device: torch.device, seed: int, rank: int = 0, world: int = 1, workers: int = 0
     ) -> None:
-        self.data, self.device, self.seed, self.rank, self.world, self.workers = data, device, seed, rank, world, workers
+        self.data, self.device, self.seed, self.rank, self.world, self.workers = (
+            data,
+            device,
+            seed,
+            rank,
+            world,
+            workers,
+        )
         self.scenes, self.resident = len(data), False
         self._streams: dict[int, Iterator[torch.Tensor]] = {}
 

@@ -85,7 +85,7 @@ def prepare(
     source: str | None,
     data_dir: str,
     splits: Sequence[str] | None = None,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = Options(),
     progress: Progress | None = None,
     say: Say = lambda word, text: None,
 ) -> dict[str, Manifest]:

@@ -1,11 +1,11 @@
 """The run directory: who writes what into it, and the records on disk.
 
-    run.json                 RunConfig: everything needed to repeat the run, written before the first step
-    scenes.txt               keys of the training scenes, one a line
-    log.jsonl                one JSON object per log step
-    checkpoints/<updates>/   and checkpoints/final/: the weights after the last update; a run is finished once it exists
-    scores/NAME.json, .jsonl ScoreSheet and one row a scene; NAME is <dataset>-<split>@<protocol>
-    panels/NAME.png
+run.json                 RunConfig: everything needed to repeat the run, written before the first step
+scenes.txt               keys of the training scenes, one a line
+log.jsonl                one JSON object per log step
+checkpoints/<updates>/   and checkpoints/final/: the weights after the last update; a run is finished once it exists
+scores/NAME.json, .jsonl ScoreSheet and one row a scene; NAME is <dataset>-<split>@<protocol>
+panels/NAME.png
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class RunConfig:
         try:
             return cls(**record)
         except TypeError as wrong:
-            raise RunError(f"'{path}' lacks settings", found=str(wrong), hint="was it written by another version?") from None
+            raise RunError(
+                f"'{path}' lacks settings", found=str(wrong), hint="was it written by another version?"
+            ) from None
 
     def difference(self, other: RunConfig) -> str | None:
         """The first setting that makes `other` another run, as 'name: here X, there Y', or None."""
@@ -160,7 +162,9 @@ def sheet_name(dataset: str, split: str, protocol: str) -> str:
     return f"{dataset}-{split}@{protocol}"
 
 
-def run_directory(runs_dir: str | Path, model: str, scenario: str, dataset: str, seed: int, name: str | None = None) -> Path:
+def run_directory(
+    runs_dir: str | Path, model: str, scenario: str, dataset: str, seed: int, name: str | None = None
+) -> Path:
     """`<runs>/<model>-<scenario>-<dataset>-s<seed>`; `name` replaces all before `-s<seed>`."""
     return Path(runs_dir) / f"{name or f'{model}-{scenario}-{dataset}'}-s{seed}"
 
@@ -187,7 +191,11 @@ def find_run(word: str, runs_dir: str | Path) -> Path:
         if (path / "run.json").is_file():
             return path
     known = ", ".join(path.name for path in all_runs(runs_dir)[-8:]) or "none"
-    raise RunError(f"no run at '{word}'", expected="a run directory, its name, or 'last'", found=f"runs under '{runs_dir}': {known}")
+    raise RunError(
+        f"no run at '{word}'",
+        expected="a run directory, its name, or 'last'",
+        found=f"runs under '{runs_dir}': {known}",
+    )
 
 
 def append_log(run_dir: str | Path, record: Mapping[str, Any]) -> None:

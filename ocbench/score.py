@@ -27,7 +27,9 @@ def score_scene(
     """
     true, predicted = _label_map(mask, "mask"), _label_map(labels, "labels")
     if true.shape != predicted.shape:
-        raise DataError("'labels' and 'mask' differ in size", expected=f"{list(true.shape)}", found=f"{list(predicted.shape)}")
+        raise DataError(
+            "'labels' and 'mask' differ in size", expected=f"{list(true.shape)}", found=f"{list(predicted.shape)}"
+        )
     shape = (*true.shape, 3)
     for name, array in (("image", image), ("reconstruction", reconstruction)):
         if array is not None and array.shape != shape:
@@ -47,7 +49,11 @@ def _label_map(array: np.ndarray, name: str) -> np.ndarray:
     """The label map as uint8, or DataError where it is none."""
     array = np.asarray(array)
     if array.ndim != 2 or array.dtype.kind not in "uib":
-        raise DataError(f"'{name}' is not a label map", expected="integers [H, W]", found=f"{array.dtype} {list(array.shape)}")
+        raise DataError(
+            f"'{name}' is not a label map", expected="integers [H, W]", found=f"{array.dtype} {list(array.shape)}"
+        )
     if array.size == 0 or array.min() < 0 or array.max() > 255:
-        raise DataError(f"'{name}' has labels out of range", expected="0..255, at least one pixel", found=f"{array.shape}")
+        raise DataError(
+            f"'{name}' has labels out of range", expected="0..255, at least one pixel", found=f"{array.shape}"
+        )
     return array.astype(np.uint8)

@@ -65,7 +65,9 @@ def summarise(
         if len(found) != len(rows):
             raise UsageError(f"'{metric.name}' is there for {len(found)} of {len(rows)} scenes only")
         values = np.array([math.nan if value is None else value for value in found], np.float64)
-        kept = np.nan_to_num(values, nan=0.0) if nan == "zero" else values[~np.isnan(values)] if nan == "omit" else values
+        kept = (
+            np.nan_to_num(values, nan=0.0) if nan == "zero" else values[~np.isnan(values)] if nan == "omit" else values
+        )
         empty = kept.size == 0
         finite = not empty and bool(np.isfinite(kept).all())
         results.append(

@@ -25,6 +25,7 @@ from ocbench.scene import Scene
 
 FORMAT = "ocbench.shards/1"
 SCENES_PER_SHARD = 1000
+LONGEST_KEY = 84  # characters: a member's name has at most 100
 MANIFEST = "manifest.json"
 
 
@@ -104,7 +105,7 @@ class Manifest:
                 raise DataError(f"'{path}' has another format", expected=FORMAT, found=str(record["format"]))
             record["shards"] = tuple(ShardRecord.from_json(shard) for shard in record["shards"])
             return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
-        except (ValueError, KeyError, TypeError) as wrong:
+        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             raise DataError(
                 f"'{path}' is damaged", found=f"{type(wrong).__name__}: {wrong}", hint="prepare the split again"
             ) from wrong
@@ -137,21 +138,24 @@ def write_shard(
 ) -> ShardRecord:
     """Writes the scenes, reads them back, compares every pixel and renames; leaves `<path>.json` with the record.
 
-    `flagged` and `unreadable` may be lists that fill while `scenes` is consumed.
+    `flagged` and `unreadable` may be lists that fill while `scenes` is consumed. DataError for a scene that cannot be
+    stored, a disk that is full or gives back other pixels; then nothing is left beside, and what was there stays.
     """
-    beside = f"{path}.{os.getpid()}.part"
+    beside = storage.beside_of(path)
     try:
         digest, keys, digests = _write_members(beside, scenes, image_format)
-        for written, scene in zip(digests, read_shard(beside), strict=True):
-            if scene_digest(scene) != written:
-                raise DataError(f"scene '{scene.key}' did not survive being written to '{path}'", hint="check the disk")
+        back = [(scene.key, scene_digest(scene)) for scene in read_shard(beside)]
+        if back != list(zip(keys, digests, strict=True)):
+            raise DataError(f"'{path}' did not come back from the disk as it was written", hint="check the disk")
         record = ShardRecord(
             os.path.basename(path), digest, os.path.getsize(beside), tuple(keys), tuple(digests), tuple(flagged),
             tuple(unreadable),
         )  # fmt: skip
         os.replace(beside, path)
     except OSError as wrong:
-        raise storage.write_error(path, wrong) from wrong
+        grown = os.path.getsize(beside) if os.path.exists(beside) else 0
+        needed = f"room for the rest of this shard, of which {grown / 1e6:,.1f} MB were written"
+        raise storage.write_error(path, wrong, needed) from wrong
     finally:
         storage.remove(beside)
     storage.write_atomic(f"{path}.json", record.to_bytes())
@@ -161,9 +165,14 @@ def write_shard(
 def _write_members(path: str, scenes: Iterable[Scene], image_format: str) -> tuple[str, list[str], list[str]]:
     keys: list[str] = []
     digests: list[str] = []
+    seen: set[str] = set()
     with open(path, "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for scene in scenes:
+                if scene.key in seen or len(scene.key) > LONGEST_KEY:
+                    fault = "comes twice" if scene.key in seen else f"has a key of more than {LONGEST_KEY} characters"
+                    raise DataError(f"scene '{scene.key}' {fault}", expected="short keys, each once")
+                seen.add(scene.key)
                 keys.append(scene.key)
                 digests.append(scene_digest(scene))
                 for name, data in _members(scene, image_format):
@@ -178,13 +187,26 @@ def _write_members(path: str, scenes: Iterable[Scene], image_format: str) -> tup
 def _members(scene: Scene, image_format: str) -> Iterator[tuple[str, bytes]]:
     yield f"{scene.key}.image.{image_format}", imaging.encode_image(scene.image, image_format)
     yield f"{scene.key}.mask.png", imaging.encode_labels(scene.mask)
-    yield f"{scene.key}.meta.json", json.dumps(dict(scene.meta), sort_keys=True).encode()
+    yield f"{scene.key}.meta.json", _meta(scene)
     if scene.background_parts is not None:
         yield f"{scene.key}.background.png", imaging.encode_labels(scene.background_parts)
 
 
+def _meta(scene: Scene) -> bytes:
+    try:
+        return json.dumps(dict(scene.meta), sort_keys=True).encode()
+    except (TypeError, ValueError) as wrong:
+        raise DataError(
+            f"the meta of scene '{scene.key}' cannot be stored", expected="plain numbers, strings, lists and mappings",
+            found=str(wrong),
+        ) from wrong  # fmt: skip
+
+
 def read_shard(path: str, only: frozenset[str] | None = None) -> Iterator[Scene]:
-    """The scenes of a shard in order (`only`: those keys); DataError where it is cut or not a shard."""
+    """The scenes of a shard in order (`only`: those keys); DataError where it is damaged or not a shard.
+
+    A shard that was cut between two scenes yields fewer: whoever has the manifest compares the keys.
+    """
     members: dict[str, bytes] = {}
     current = None
     try:
@@ -202,8 +224,10 @@ def read_shard(path: str, only: frozenset[str] | None = None) -> Iterator[Scene]
                     members[kind] = stream.read()
         if members:
             yield _scene(path, str(current), members)
-    except (tarfile.TarError, EOFError) as wrong:
-        raise DataError(f"shard '{path}' is cut or damaged", found=str(wrong), hint="ocbench verify --repair") from wrong
+    except (tarfile.TarError, EOFError, OSError) as wrong:
+        raise DataError(
+            f"shard '{path}' is cut or damaged", found=str(wrong), hint="ocbench verify --repair"
+        ) from wrong
 
 
 def _scene(path: str, key: str, members: Mapping[str, bytes]) -> Scene:
@@ -215,6 +239,16 @@ def _scene(path: str, key: str, members: Mapping[str, bytes]) -> Scene:
         key,
         imaging.decode_image(image, f"image of '{key}'"),
         imaging.decode_labels(members["mask.png"], f"mask of '{key}'"),
-        json.loads(members.get("meta.json", b"{}")),
+        _parsed(members.get("meta.json", b"{}"), key),
         None if parts is None else imaging.decode_labels(parts, f"background of '{key}'"),
     )
+
+
+def _parsed(meta: bytes, key: str) -> dict[str, Any]:
+    try:
+        found = json.loads(meta)
+    except ValueError as wrong:
+        raise DataError(f"the meta of scene '{key}' is damaged", found=str(wrong)) from wrong
+    if not isinstance(found, dict):
+        raise DataError(f"the meta of scene '{key}' is damaged", expected="a JSON object", found=repr(found)[:80])
+    return found

@@ -25,13 +25,30 @@ def open_binary(path: str) -> IO[bytes]:
         return open(path, "rb") if not is_remote(path) else fsspec.open(path, "rb").open()
     except OSError as wrong:
         raise DataError(f"cannot read '{path}'", found=str(wrong)) from wrong
+    except (ValueError, ImportError) as wrong:
+        raise _no_such_scheme(path, wrong) from wrong
+
+
+def _no_such_scheme(path: str, wrong: Exception) -> DataError:
+    return DataError(
+        f"cannot reach '{path}'",
+        found=str(wrong),
+        hint="pip install 'ocbench[s3]'" if path.startswith("s3:") else "is the address right?",
+    )
+
+
+def _remote(path: str) -> tuple[Any, str]:
+    try:
+        return fsspec.core.url_to_fs(path)
+    except (ValueError, ImportError) as wrong:
+        raise _no_such_scheme(path, wrong) from wrong
 
 
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
     if not is_remote(path):
         return os.path.exists(path)
-    system, inner = fsspec.core.url_to_fs(path)
+    system, inner = _remote(path)
     return bool(system.exists(inner))
 
 
@@ -47,7 +64,7 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
     Nothing where the folder is not there; DataError for one that cannot be listed.
     """
     if is_remote(folder):
-        system, root = fsspec.core.url_to_fs(folder)
+        system, root = _remote(folder)
         for inner, _, names in system.walk(root):
             yield folder.rstrip("/") + inner[len(root.rstrip("/")) :], sorted(names)
         return
@@ -67,8 +84,8 @@ def _cannot_list(wrong: OSError) -> None:
 
 
 def write_atomic(path: str, data: bytes) -> None:
-    """Writes beside and renames: afterwards the file is whole, or what it was before."""
-    beside = f"{path}.{os.getpid()}.part"
+    """Writes beside and renames: afterwards the file is whole, or what it was before. DataError where it cannot."""
+    beside = beside_of(path)
     try:
         with open(beside, "wb") as file:
             file.write(data)
@@ -80,13 +97,45 @@ def write_atomic(path: str, data: bytes) -> None:
         raise write_error(path, wrong) from wrong
 
 
-def write_error(path: str, wrong: OSError) -> DataError:
-    """The DataError for a failed write; a full disk is named as such, with the space left."""
+def beside_of(path: str) -> str:
+    """The name under which this process writes what is to be renamed to `path`."""
+    return f"{path}.{os.getpid()}.part"
+
+
+def clear_parts(folder: str) -> None:
+    """Removes what killed processes of this machine left unfinished in the folder."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        words = name.rsplit(".", 2)
+        if len(words) == 3 and words[2] == "part" and words[1].isdigit() and not _runs(int(words[1])):
+            remove(os.path.join(folder, name))
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, so it runs
+        return True
+    return True
+
+
+def make_folder(path: str) -> None:
+    """The folder and those above it, made where they are missing; DataError where they cannot be."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as wrong:
+        raise write_error(path, wrong) from wrong
+
+
+def write_error(path: str, wrong: OSError, needed: str | None = None) -> DataError:
+    """The DataError for a failed write; a full disk is named as such, with the space left and what was `needed`."""
     folder = os.path.dirname(path) or "."
     if wrong.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free if os.path.isdir(folder) else 0
         return DataError(
             f"the disk is full: cannot write '{path}'",
+            expected=needed,
             found=f"{free / 1e6:,.0f} MB free in '{folder}'",
             hint="free some space, or name another --data-dir, and run the same command again: what is whole is kept",
         )
@@ -94,8 +143,10 @@ def write_error(path: str, wrong: OSError) -> DataError:
 
 
 def remove(path: str) -> None:
-    """Removes a file if it is there."""
-    if os.path.lexists(path):
+    """Removes a file, or a folder with all that it holds, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
         os.unlink(path)
 
 

@@ -39,7 +39,9 @@ def render(style: str, layout: str, seed: int, index: int) -> tuple[Stage, np.nd
     return _render(style, plan, (plan.side, plan.side), seed, index)
 
 
-def _render(style: str, plan: Layout, size: tuple[int, int], seed: int, index: int) -> tuple[Stage, np.ndarray, np.ndarray]:
+def _render(
+    style: str, plan: Layout, size: tuple[int, int], seed: int, index: int
+) -> tuple[Stage, np.ndarray, np.ndarray]:
     least = math.ceil(VISIBLE * size[0] * size[1])
     attempt = 0
     while True:  # a few redraws at most: the sampler seldom hides an object
@@ -76,7 +78,9 @@ def _parts(styles: Mapping[str, str], source: str | None, partial: bool = False)
     }
 
 
-def _read(name: str, styles: Mapping[str, str], source: str | None, part: str, start: int, stop: int) -> Iterator[Scene]:
+def _read(
+    name: str, styles: Mapping[str, str], source: str | None, part: str, start: int, stop: int
+) -> Iterator[Scene]:
     layout, _, split = part.partition("-")
     if layout not in LAYOUTS or split not in styles:
         raise DataError(f"{name} has no part '{part}'", expected=", ".join(_parts(styles, None)))
@@ -116,8 +120,10 @@ def _meta(stage: Stage, style: str) -> dict[str, object]:
     }
 
 
-MINI_PLAIN = _dataset("mini-plain", "Built-in, plain", {s: "plain" for s in ("train", "val", "test")})
-MINI_FIXED = _dataset("mini-fixed", "Built-in, textured on one ground", {s: "texfix" for s in ("train", "val", "test")})
+MINI_PLAIN = _dataset("mini-plain", "Built-in, plain", dict.fromkeys(("train", "val", "test"), "plain"))
+MINI_FIXED = _dataset(
+    "mini-fixed", "Built-in, textured on one ground", dict.fromkeys(("train", "val", "test"), "texfix")
+)
 MINI_TEX = _dataset(
     "mini-tex", "Built-in, textured",
     {"train": "tex", "val": "tex", "test": "tex", "ood": "ood", "camo": "camo"},

@@ -1,8 +1,8 @@
 """How well the reconstruction equals the image.
 
-    mse      sum of squared differences over pixels and channels, images in [0, 1], not clamped (AST-Seg paper, ClevrTex
-             benchmark); it grows with resolution
-    mse@mean the same divided by the number of values
+mse      sum of squared differences over pixels and channels, images in [0, 1], not clamped (AST-Seg paper, ClevrTex
+         benchmark); it grows with resolution
+mse@mean the same divided by the number of values
 """
 
 from __future__ import annotations

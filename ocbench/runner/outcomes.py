@@ -57,7 +57,9 @@ def predict(model: Any, images: torch.Tensor, seed: int, start: int, detail: boo
     expected = (len(images), *images.shape[2:])
     found = prediction.weights.shape
     if (found[0], *found[2:]) != expected or not 1 <= found[1] <= 255:
-        raise PluginError("the predicted weights have the wrong shape", expected=f"[{len(images)}, S, H, W]", found=f"{list(found)}")
+        raise PluginError(
+            "the predicted weights have the wrong shape", expected=f"[{len(images)}, S, H, W]", found=f"{list(found)}"
+        )
     return prediction
 
 

@@ -33,7 +33,9 @@ def set_learning(model: nn.Module, phase: Phase) -> None:
             module.eval()
 
 
-def optimizers(model: nn.Module, phase: Phase, before: Sequence[torch.optim.Optimizer] = ()) -> list[torch.optim.Optimizer]:
+def optimizers(
+    model: nn.Module, phase: Phase, before: Sequence[torch.optim.Optimizer] = ()
+) -> list[torch.optim.Optimizer]:
     """The phase's optimisers over the parameters that learn; with `renew` False, moments move over from `before`."""
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     named = [n for n in learning if any(belongs(n, o.parameters) for o in phase.optimizers if o.parameters)]
@@ -42,7 +44,11 @@ def optimizers(model: nn.Module, phase: Phase, before: Sequence[torch.optim.Opti
         mine = [n for n in learning if (belongs(n, plan.parameters) if plan.parameters else n not in named)]
         twice = taken.intersection(mine)
         if not mine or twice:
-            fault = f"'{min(twice)}' has two optimisers" if twice else f"no learning parameter below {plan.parameters or 'the rest'}"
+            fault = (
+                f"'{min(twice)}' has two optimisers"
+                if twice
+                else f"no learning parameter below {plan.parameters or 'the rest'}"
+            )
             raise PluginError(f"optimiser of phase '{phase.name}': {fault}")
         taken.update(mine)
         made.append(_optimizer(plan, [learning[name] for name in mine]))

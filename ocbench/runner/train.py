@@ -92,7 +92,7 @@ def train(
     run_dir: Path,
     *,
     data_dir: str,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = Options(),
     validation: PreparedSplit | None = None,
     progress: Progress | None = None,
     say: Say = lambda word, text: None,
@@ -116,7 +116,9 @@ def train(
             training.phase, training.step = training.phase + 1, 0
         if where.writes:
             checkpoint.save(final, training.model, {"updates": training.updates})
-            append_log(run_dir, {"event": "finished", "updates": training.updates, "seconds": time.monotonic() - started})
+            append_log(
+                run_dir, {"event": "finished", "updates": training.updates, "seconds": time.monotonic() - started}
+            )
         where.wait()
         return final
     finally:
@@ -311,7 +313,14 @@ def _log(
     averaged = {name: float(value) for name, value in t.where.averaged(terms).items()}
     if not t.where.writes:
         return
-    record = {"phase": phase.name, "step": t.step, "updates": t.updates, **averaged, "rate": rates[0], "scenes_per_second": speed}
+    record = {
+        "phase": phase.name,
+        "step": t.step,
+        "updates": t.updates,
+        **averaged,
+        "rate": rates[0],
+        "scenes_per_second": speed,
+    }
     append_log(t.run_dir, record)
     if progress is not None:
         probed = f"   {t.probe.note}" if t.probe is not None and t.probe.note else ""
@@ -340,7 +349,9 @@ def _precomputed(t: _Training, phase: Phase) -> torch.Tensor:
             images = t.batches.gather(np.arange(start, min(start + 64, t.batches.scenes))).images
             made = model.precompute(images)
             if made.dtype != torch.uint8 or len(made) != len(images):
-                raise PluginError("precompute must give uint8 rows, one a scene", found=f"{made.dtype} {list(made.shape)}")
+                raise PluginError(
+                    "precompute must give uint8 rows, one a scene", found=f"{made.dtype} {list(made.shape)}"
+                )
             rows.append(made.to(t.batches.images.device))
     for module in learning:
         module.training = True

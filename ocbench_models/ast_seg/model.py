@@ -52,10 +52,13 @@ class Foreground(nn.Module):
         """Layer shares [B, K + 1, H, W] and colours [B, K, 3, H, W] of the slots; `shown` [K] hides those at 0."""
         batch, count = slots.activations.shape
         glimpses = self.glimpses(slots.what.flatten(0, 1))
-        placed = place(glimpses, slots.scales.flatten(0, 1), slots.centres.flatten(0, 1), size)
-        placed = placed.unflatten(0, (batch, count))
-        masks = placed[:, :, 3] if shown is None else placed[:, :, 3] * shown[None, :, None, None]
-        return composite(masks, slots.activations, self.background_activation), placed[:, :, :3]
+        scales, centres = slots.scales.flatten(0, 1), slots.centres.flatten(0, 1)
+        # Colours and masks are drawn apart: cutting the large result would cost a large gradient of zeros each.
+        colours = place(glimpses[:, :3], scales, centres, size).unflatten(0, (batch, count))
+        masks = place(glimpses[:, 3:], scales, centres, size).view(batch, count, *size)
+        if shown is not None:
+            masks = masks * shown[None, :, None, None]
+        return composite(masks, slots.activations, self.background_activation), colours
 
 
 class AstSeg(nn.Module):
@@ -158,4 +161,5 @@ class AstSeg(nn.Module):
 
 def blend(weights: Tensor, backgrounds: Tensor, colours: Tensor) -> Tensor:
     """float [B, 3, H, W]: backgrounds [B, 3, H, W] and colours [B, K, 3, H, W] mixed by shares [B, K + 1, H, W]."""
-    return weights[:, :1] * backgrounds + (weights[:, 1:, None] * colours).sum(dim=1)
+    layers = torch.cat((backgrounds[:, None], colours), dim=1)
+    return (weights[:, :, None] * layers).sum(dim=1)

@@ -14,7 +14,7 @@ import numpy as np
 from ocbench.datasets.rendering.camera import pixel_box
 from ocbench.datasets.rendering.materials import LEVELS, SIDE, Material, material, texels
 from ocbench.datasets.rendering.sampling import Body, Skin, Stage
-from ocbench.datasets.rendering.shapes import MISS, SHAPES
+from ocbench.datasets.rendering.shapes import SHAPES
 
 F = np.float32
 LIGHT_RADIUS = 1.1  # of the area light, world units
@@ -48,7 +48,9 @@ def trace(stage: Stage, height: int, width: int) -> Samples:
         if inner.size == 0:
             continue
         turn = _turn(body)
-        origin = np.broadcast_to((camera.position - np.array(body.centre, F)) @ turn.T / F(body.radius), (inner[..., 0].size, 3))
+        origin = np.broadcast_to(
+            (camera.position - np.array(body.centre, F)) @ turn.T / F(body.radius), (inner[..., 0].size, 3)
+        )
         t, normal = shape.intersect(np.ascontiguousarray(origin, F), inner.reshape(-1, 3) @ turn.T / F(body.radius))
         t = t.reshape(inner.shape[:2])
         nearer = t < depth[box]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -242,7 +242,7 @@ UNSEEN_NAMES = tuple(f"{name}-{i}" for name, (_, _, ways) in UNSEEN.items() for 
 PLANE = "plane"  # the grey ground of the plain style
 
 
-@lru_cache(maxsize=None)
+@cache
 def material(name: str) -> Material:
     """The material of that name, built on first use."""
     random = np.random.default_rng(zlib.crc32(name.encode()))

@@ -130,7 +130,8 @@ def _free_place(
         if np.abs(camera.project(np.array([x, y, base]))).max() > FRAME:
             continue
         apart = [
-            np.hypot(x - b.centre[0], y - b.centre[1]) - footprint - SHAPES[b.shape].footprint * b.radius for b in bodies
+            np.hypot(x - b.centre[0], y - b.centre[1]) - footprint - SHAPES[b.shape].footprint * b.radius
+            for b in bodies
         ]
         if not apart or min(apart) >= layout.gap:
             return float(x), float(y), float(base)

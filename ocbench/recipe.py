@@ -1,0 +1,74 @@
+"""From the words of a command to a run: which preset, scenario, settings and data. Once, before anything heavy."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from ocbench import __version__, settings
+from ocbench.errors import UnknownNameError, UsageError
+from ocbench.plugin import ModelPlugin
+from ocbench.prepared import PreparedSplit
+from ocbench.runs import RunConfig
+
+ANY = "*"  # the preset for datasets that have none of their own
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model with its settings resolved."""
+
+    plugin: ModelPlugin
+    scenario: str
+    preset: str
+    config: Any
+    changed: tuple[str, ...]  # key=value of every setting that --set moved away from the preset
+
+
+def default_dataset(plugin: ModelPlugin) -> str:
+    """The dataset that the model's first preset is named after."""
+    first = next(iter(plugin.presets))
+    if first == ANY:
+        raise UsageError(f"'{plugin.name}' has no default dataset", hint="name one: --data DATASET")
+    return first
+
+
+def resolve(
+    plugin: ModelPlugin, dataset: str, preset: str | None, scenario: str | None, overrides: Sequence[str]
+) -> Recipe:
+    """The preset (named, else the dataset's, else "*"), the scenario (named, else the first), and the settings."""
+    if preset is None:
+        preset = dataset if dataset in plugin.presets else ANY
+        if preset not in plugin.presets:
+            raise UnknownNameError(
+                f"preset of {plugin.name}", dataset, plugin.presets, hint="choose one for this dataset: --preset NAME"
+            )
+    if preset not in plugin.presets:
+        raise UnknownNameError(f"preset of {plugin.name}", preset, plugin.presets)
+    scenario = scenario or next(iter(plugin.scenarios))
+    if scenario not in plugin.scenarios:
+        raise UnknownNameError(f"scenario of {plugin.name}", scenario, plugin.scenarios)
+    config = settings.override(plugin.presets[preset], overrides)
+    return Recipe(plugin, scenario, preset, config, tuple(settings.differences(plugin.presets[preset], config)))
+
+
+def run_config(recipe: Recipe, data: PreparedSplit, *, seed: int, device: str = "", **options: Any) -> RunConfig:
+    """Everything needed to repeat the run; `options` are the further fields of RunConfig."""
+    m = data.manifest
+    unchanged = not recipe.changed and not any(options.get(name) for name in ("steps", "batch_size"))
+    return RunConfig(
+        model=recipe.plugin.name, scenario=recipe.scenario, preset=recipe.preset, dataset=m.dataset, split=m.split,
+        protocol=m.protocol, protocol_version=m.version, size=m.size, max_objects=data.protocol.max_objects,
+        fingerprint=m.fingerprint, seed=seed, config=settings.to_json(recipe.config), overrides=recipe.changed,
+        published=recipe.plugin.published.get(recipe.scenario) if unchanged else None,
+        has_background=recipe.plugin.has_background, partial=m.incomplete(), versions=versions(), device=device, **options,
+    )  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """The versions that may decide a number."""
+    found = {"ocbench": __version__, "python": platform.python_version()}
+    return found | {name: version(name) for name in ("torch", "numpy", "scipy", "transformers", "pillow")}
