@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from typing import overload
 
 from ocbench import registry, storage
@@ -100,8 +102,26 @@ class PreparedSplit(Sequence[Scene]):
         raise AssertionError("the manifest's counts changed")
 
     def __iter__(self) -> Iterator[Scene]:
-        for path in self.shard_paths():
-            yield from read_shard(path)
+        for shard in self.manifest.shards:
+            path = f"{self.directory}/{shard.name}"
+            for key, scene in zip_longest(shard.keys, islice(read_shard(path), len(shard.keys))):
+                if scene is None or scene.key != key:
+                    raise DataError(
+                        f"'{path}' does not hold what its manifest says",
+                        expected=f"scene '{key}'",
+                        found=f"scene '{scene.key}'" if scene else "the end of the shard",
+                        hint=f"ocbench verify {self.name} --repair",
+                    )
+                yield scene
+
+    def first(self, count: int | None) -> PreparedSplit:
+        """The split cut to its first `count` scenes (None: whole), under a fingerprint of its own and marked."""
+        if count is None or count >= len(self):
+            return self
+        cut = copy.copy(self)
+        cut.manifest = self.manifest.first(count)
+        cut.keys = cut.manifest.keys
+        return cut
 
 
 def split_directory(data_dir: str, dataset: str, protocol: str, split: str) -> str:
@@ -146,3 +166,17 @@ def open_dataset(
             hint=f"ocbench prepare {dataset} --protocol {chosen.name} --overwrite",
         )
     return found
+
+
+def open_word(text: str, data_dir: str, default: Sequence[str] | None = None) -> list[PreparedSplit]:
+    """The prepared splits that a DATA word means.
+
+    Where the word names none: those of `default`, or every split of the protocol that is prepared. DataError where one
+    is not prepared.
+    """
+    word = parse_data(text)
+    if word.folder is not None:
+        return [PreparedSplit(word.folder)]
+    protocol = registry.dataset(str(word.dataset)).protocol(word.protocol)
+    names = word.splits or default or prepared_splits(data_dir, str(word.dataset), protocol) or ["test"]
+    return [open_dataset(str(word.dataset), name, word.protocol, data_dir) for name in names]

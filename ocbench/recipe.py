@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from ocbench import __version__, settings
+from ocbench import __version__, settings, storage
 from ocbench.errors import UnknownNameError, UsageError
 from ocbench.plugin import ModelPlugin
-from ocbench.prepared import PreparedSplit
+from ocbench.prepared import PreparedSplit, open_word, split_directory
 from ocbench.runs import RunConfig
+from ocbench.shards import MANIFEST
 
 ANY = "*"  # the preset for datasets that have none of their own
 
@@ -34,6 +35,16 @@ def default_dataset(plugin: ModelPlugin) -> str:
     if first == ANY:
         raise UsageError(f"'{plugin.name}' has no default dataset", hint="name one: --data DATASET")
     return first
+
+
+def training_splits(word: str, data_dir: str, limit: int | None = None) -> tuple[PreparedSplit, PreparedSplit | None]:
+    """The one split that a DATA word means for training ("train" where it names none), and "val" where that is prepared."""
+    found = open_word(word, data_dir, ("train",))
+    if len(found) != 1:
+        raise UsageError(f"'{word}' names {len(found)} splits", expected="one split to train on")
+    split = found[0].first(limit)
+    directory = split_directory(data_dir, split.dataset, split.manifest.protocol, "val")
+    return split, PreparedSplit(directory) if storage.exists(f"{directory}/{MANIFEST}") else None
 
 
 def resolve(

@@ -91,6 +91,18 @@ class Manifest:
         short = {name: value for name, value in short.items() if value is not None}
         return short or None
 
+    def first(self, count: int) -> Manifest:
+        """The manifest of the first `count` scenes alone."""
+        shards, left = [], count
+        for shard in self.shards:
+            if left > 0:
+                shards.append(dataclasses.replace(shard, keys=shard.keys[:left], digests=shard.digests[:left]))
+                left -= len(shard.keys)
+        digests = [digest for shard in shards for digest in shard.digests]
+        keys = [key for shard in shards for key in shard.keys]
+        name = fingerprint(self.protocol, self.version, keys, digests)
+        return dataclasses.replace(self, shards=tuple(shards), limit=count, fingerprint=name)
+
     def save(self, directory: str) -> None:
         """Writes manifest.json, whole or not at all."""
         storage.write_atomic(os.path.join(directory, MANIFEST), json.dumps(dataclasses.asdict(self), indent=0).encode())
