@@ -10,14 +10,12 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-import ocbench
 from ocbench.errors import PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     from ocbench.plugin import ModelPlugin
     from ocbench.scene import DatasetSpec, Metric
 
-KINDS = {"dataset": "DatasetSpec", "metric": "Metric", "model": "ModelPlugin"}
 INSTALL_HINT = "a bare checkout has no entry points: pip install -c constraints.txt -e ."
 
 
@@ -43,9 +41,9 @@ def model(name: str, entries: Iterable[EntryPoint] | None = None) -> ModelPlugin
 
 def metric(name: str, entries: Iterable[EntryPoint] | None = None) -> Metric:
     """The metric registered under the name, or its dialect where the name is `NAME@DIALECT`."""
-    plain, _, dialect = name.partition("@")
+    plain, at, dialect = name.partition("@")
     found: Metric = _load("metric", plain, entries)
-    if not dialect:
+    if not at:
         return found
     if dialect not in found.dialects:
         raise UnknownNameError(f"dialect of {plain}", dialect, found.dialects)
@@ -76,6 +74,13 @@ def _find(kind: str, name: str, entries: Iterable[EntryPoint] | None) -> EntryPo
     return matching[0]
 
 
+def _record_type(kind: str) -> Any:
+    from ocbench.plugin import ModelPlugin
+    from ocbench.scene import DatasetSpec, Metric
+
+    return {"dataset": DatasetSpec, "metric": Metric, "model": ModelPlugin}[kind]
+
+
 def _load(kind: str, name: str, entries: Iterable[EntryPoint] | None) -> Any:
     entry = _find(kind, name, entries)
     who = f"{kind} '{name}' of '{_owner(entry)}'"
@@ -87,8 +92,13 @@ def _load(kind: str, name: str, entries: Iterable[EntryPoint] | None) -> Any:
             found=f"{type(cause).__name__}: {cause}",
             hint="--traceback shows where",
         ) from cause
-    if not isinstance(record, getattr(ocbench, KINDS[kind])):
-        raise PluginError(f"{who} is not a {KINDS[kind]}", expected=f"ocbench.{KINDS[kind]}", found=repr(record)[:120])
+    promised = _record_type(kind)
+    if not isinstance(record, promised):
+        raise PluginError(
+            f"{who} is of the wrong type", expected=f"an ocbench.{promised.__name__}", found=repr(record)[:120]
+        )
     if record.name != name:
-        raise PluginError(f"{who} calls itself '{record.name}'", expected="the entry point's name in the record")
+        raise PluginError(
+            f"{who} calls itself '{record.name}'", expected=f"name='{name}' in '{entry.value}', as in the entry point"
+        )
     return record

@@ -156,7 +156,7 @@ def contingency_table(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     One pass over two uint8 arrays of equal shape; one-byte codes where they fit, which halves the memory traffic.
     """
     rows, columns = int(labels.max(initial=0)) + 1, int(mask.max(initial=0)) + 1
-    dtype = np.uint8 if rows * columns <= 256 else np.uint16
+    dtype = np.uint8 if rows * columns < 256 else np.uint16  # 256 columns are no uint8 themselves
     codes = np.multiply(labels, dtype(columns), dtype=dtype)
     np.add(codes, mask, out=codes)
     return np.bincount(codes.ravel(), minlength=rows * columns).reshape(rows, columns)
