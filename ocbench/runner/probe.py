@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,17 @@ import torch
 from torch import nn
 
 from ocbench import registry
+from ocbench.plugin import Phase
 from ocbench.prepared import PreparedSplit
 from ocbench.runner.outcomes import outcomes
 
 log = logging.getLogger(__name__)
 SCENES = 64
+
+
+def interval(plan: Sequence[Phase]) -> int:
+    """Updates between looks where nobody says: about twenty in the longest phase, at least 500 apart."""
+    return max(500, max((phase.steps for phase in plan), default=0) // 20)
 
 
 class Probe:

@@ -1,0 +1,153 @@
+"""`ocbench evaluate [RUN]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ocbench.cli.options import Common, common, device, dry_run, limit
+from ocbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ocbench.prepared import PreparedSplit
+    from ocbench.runs import RunConfig, ScoreSheet
+
+BELOW = 7  # exit code of --fail-under
+
+
+@click.command("evaluate")
+@click.argument("run", default="last")
+@click.option("--split", metavar="LIST/all", help="Splits of the run's own dataset and protocol.  [default: test]")
+@click.option("--data", metavar="DATA", help="Another dataset or protocol of the same size, or a folder.")
+@click.option("--metrics", metavar="A,B", help="METRIC[@DIALECT], …  [default: those of the published tables]")
+@click.option("--checkpoint", default="final", show_default=True, metavar="final/last/STEP", help="Which weights.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Scenes at a time.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For models that draw.")
+@click.option("--masks", metavar="NAME", help="Score another of the model's sets of masks.")
+@click.option("--nan", type=click.Choice(["omit", "propagate", "zero"]), default="omit", show_default=True)
+@click.option("--ci", default="95", show_default=True, metavar="LEVEL/none", help="Bootstrap interval over scenes.")
+@click.option("--panels", type=click.IntRange(min=0), default=0, metavar="N", help="Draw the first N scenes.")
+@click.option("--save-labels", metavar="DIR", help="Write the predicted label maps as PNG.")
+@click.option("--fail-under", multiple=True, metavar="METRIC=VALUE", help="Exit 7 where a score, as shown, is lower.")
+@click.option("--overwrite", is_flag=True, help="Replace scores of other weights, data or settings.")
+@device
+@limit
+@dry_run
+@common
+def command(
+    common: Common, run: str, split: str | None, data: str | None, metrics: str | None, checkpoint: str,
+    batch_size: int, seed: int, masks: str | None, nan: str, ci: str, panels: int, save_labels: str | None,
+    fail_under: tuple[str, ...], overwrite: bool, device: str, limit: int | None, dry_run: bool,
+) -> None:  # fmt: skip
+    """Score a run on held-out scenes.
+
+    RUN is a run directory, its name, or "last", the newest finished one.
+    """
+    from ocbench import registry
+    from ocbench.runs import RunConfig, find_run
+    from ocbench.scoring import DEFAULT_METRICS
+
+    run_dir = find_run(run, common.runs_dir)
+    config = RunConfig.load(run_dir)
+    trained = f"trained on {config.dataset}:{config.split}@{config.protocol}"
+    common.line("run", f"{run_dir}   ({'last finished; ' if run == 'last' else ''}{trained})")
+    names = tuple(metrics.split(",")) if metrics else DEFAULT_METRICS
+    for name in names:
+        registry.metric(name)
+    floors = floors_of(fail_under, names)
+    splits = [found.first(limit) for found in chosen(common, config, split, data)]
+    for found in splits:
+        common.line("data", f"{found.name}   {len(found):,} scenes" + incompleteness(found))
+    if dry_run:
+        common.result("", {"run": str(run_dir), "splits": [found.name for found in splits]})
+        return
+
+    from ocbench.runner import evaluate
+
+    level = None if ci == "none" else level_of(ci)
+    options = evaluate.Options(
+        names, batch_size, seed, nan, level, masks, checkpoint, device, panels, save_labels, overwrite  # type: ignore[arg-type]
+    )  # fmt: skip
+    sheets = []
+    for found in splits:
+        with common.progress("scoring") as progress:
+            sheet, known = evaluate.evaluate_run(run_dir, found, options, progress)
+        report(common, sheet, known, several=len(splits) > 1)
+        common.line("wrote", f"{run_dir / 'scores' / sheet.name}.json, .jsonl" + (", and a panel" if panels else ""))
+        sheets.append(sheet)
+    common.line("next", f"ocbench report {run_dir}")
+    if common.json:
+        common.result("", {"run": str(run_dir), "sheets": [sheet.to_json() for sheet in sheets]})
+    below = [text for sheet in sheets for text in misses(sheet, floors)]
+    if below:
+        common.line("below", "; ".join(below))
+        raise SystemExit(BELOW)
+
+
+def chosen(common: Common, config: RunConfig, split: str | None, data: str | None) -> Sequence[PreparedSplit]:
+    """The prepared splits to score: of --data, or of the run's own dataset and protocol."""
+    from ocbench.prepared import open_word
+
+    names = None if split == "all" else tuple((split or "test").split(","))
+    if data is not None and split is not None and (":" in data or "/" in data):
+        raise UsageError("--split and a --data that names splits say the same thing", hint="leave one out")
+    return open_word(data or f"{config.dataset}@{config.protocol}", common.data_dir, names)
+
+
+def incompleteness(found: PreparedSplit) -> str:
+    """What to say behind the name of a set that is not its whole split."""
+    short = found.manifest.incomplete()
+    return f"   NOT THE WHOLE SPLIT: {', '.join(f'{name} {value}' for name, value in short.items())}" if short else ""
+
+
+def level_of(ci: str) -> float:
+    """The confidence level in per cent."""
+    try:
+        level = float(ci)
+    except ValueError:
+        level = 0.0
+    if not 0 < level < 100:
+        raise UsageError(f"no confidence level '{ci}'", expected="a number between 0 and 100, or none")
+    return level
+
+
+def floors_of(words: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
+    """The least value of each metric named by METRIC=VALUE, in the unit of the screen."""
+    floors = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in metrics:
+            raise UsageError(f"--fail-under '{word}' names no metric of this evaluation", expected=", ".join(metrics))
+        try:
+            floors[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--fail-under '{word}' has no number", expected="METRIC=VALUE") from None
+    return floors
+
+
+def misses(sheet: ScoreSheet, floors: dict[str, float]) -> list[str]:
+    """The metrics of a sheet that are worse than their floor, as text."""
+    found = []
+    for name, floor in floors.items():
+        value = sheet[name].mean * sheet[name].scale
+        good = value >= floor if sheet[name].higher_is_better else value <= floor
+        if not good:  # NaN is never good
+            found.append(f"{sheet.name}: {sheet[name].label} {value:.4g}, not {floor:g}")
+    return found
+
+
+def report(common: Common, sheet: ScoreSheet, known: bool, *, several: bool) -> None:
+    """Prints one sheet: the table on stdout, the rest on stderr."""
+    from ocbench.tables import sheet_table
+
+    special = sheet.special
+    if special["seen_in_training"]:
+        common.line("warning", f"{special['seen_in_training']:,} of these scenes were in the training split")
+    if not common.json:
+        heading = f"{sheet.dataset}:{sheet.split}@{sheet.protocol}\n" if several else ""
+        click.echo(heading + sheet_table(sheet))
+    counts = f"{special['no_foreground']:,} without foreground, {special['one_object']:,} with one object"
+    again = "   (scored before; --overwrite scores anew)" if known else ""
+    common.line("scenes", f"{sheet.scenes:,} scored, {counts}{again}")

@@ -1,0 +1,176 @@
+"""`ocbench list WHAT`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from ocbench.cli.options import Common, common
+from ocbench.errors import OcbenchError
+
+Table = tuple[Sequence[str], list[list[str]]]
+
+
+@click.command("list")
+@click.argument(
+    "what",
+    type=click.Choice(
+        ["datasets", "protocols", "splits", "models", "scenarios", "metrics", "runs", "published"], case_sensitive=False
+    ),
+)
+@click.argument("name", required=False)
+@click.option("--check", is_flag=True, help="Load each plug-in and say what it is, or why it does not load.")
+@common
+def command(common: Common, what: str, name: str | None, check: bool) -> None:
+    """List what exists and what is prepared.
+
+    NAME narrows it to one dataset, model or system.
+    """
+    headings, rows = TABLES[what](common, name, check)
+    from ocbench.tables import text_table
+
+    keys = [heading or "note" for heading in headings]
+    record = {what: [dict(zip(keys, row, strict=True)) for row in rows]}
+    common.result(text_table(headings, rows) if rows else f"no {what}", record)
+
+
+def plugins(kind: str) -> Callable[[Common, str | None, bool], Table]:
+    """The table of one kind of plug-in: name and distribution from metadata, its summary with --check."""
+
+    def table(common: Common, name: str | None, check: bool) -> Table:
+        from ocbench import registry
+
+        rows = []
+        for found in registry.names(kind) if name is None else [name]:
+            row = [found, registry.distribution(kind, found)]
+            rows.append([*row, state(kind, found)] if check else row)
+        return (kind, "from", "state") if check else (kind, "from"), rows
+
+    return table
+
+
+def state(kind: str, name: str) -> str:
+    """What the plug-in says of itself, or in one line why it does not load."""
+    from ocbench import registry
+
+    try:
+        record: Any = getattr(registry, kind)(name)
+    except OcbenchError as wrong:
+        return "BROKEN: " + " ".join(str(wrong).split())
+    return str(getattr(record, "title", None) or record.summary)
+
+
+def datasets(common: Common, name: str | None, check: bool) -> Table:
+    """Every dataset, who ships it, and what of it is prepared here."""
+    from ocbench import registry
+    from ocbench.prepared import prepared_splits
+
+    rows = []
+    for found in registry.names("dataset") if name is None else [name]:
+        row = [found, registry.distribution("dataset", found)]
+        try:
+            spec = registry.dataset(found)
+            there = [
+                f"{protocol.name}: {', '.join(splits)}"
+                for protocol in spec.protocols
+                if (splits := prepared_splits(common.data_dir, found, protocol))
+            ]
+            rows.append([*row, spec.title, "; ".join(there) or "–"])
+        except OcbenchError as wrong:
+            rows.append([*row, "BROKEN: " + " ".join(str(wrong).split()), "–"])
+    return ("dataset", "from", "title", "prepared"), rows
+
+
+def protocols(common: Common, name: str | None, check: bool) -> Table:
+    """Every protocol of every dataset."""
+    from ocbench import registry
+
+    rows = []
+    for found in registry.names("dataset") if name is None else [name]:
+        for protocol in registry.dataset(found).protocols:
+            size = "x".join(str(side) for side in protocol.size)
+            rows.append(
+                [found, f"{protocol.name}/{protocol.version}", size, str(protocol.max_objects), protocol.summary]
+            )
+    return ("dataset", "protocol", "size", "K", "summary"), rows
+
+
+def splits(common: Common, name: str | None, check: bool) -> Table:
+    """Every split of every default protocol, and how much of it is prepared."""
+    from ocbench import registry
+    from ocbench.prepared import PreparedSplit, prepared_splits, split_directory
+
+    rows = []
+    for found in registry.names("dataset") if name is None else [name]:
+        protocol = registry.dataset(found).protocols[0]
+        there = prepared_splits(common.data_dir, found, protocol)
+        for split in protocol.splits:
+            expected = f"{split.scenes:,}" if split.scenes is not None else "?"
+            prepared = "–"
+            if split.name in there:
+                ready = PreparedSplit(split_directory(common.data_dir, found, protocol.name, split.name))
+                prepared = f"{len(ready):,}" + (" (not whole)" if ready.manifest.incomplete() else "")
+            rows.append([f"{found}:{split.name}@{protocol.name}", split.part, expected, prepared])
+    return ("split", "part", "scenes", "prepared"), rows
+
+
+def scenarios(common: Common, name: str | None, check: bool) -> Table:
+    """The scenarios of every model with their phases under its first preset."""
+    from ocbench import registry
+
+    rows = []
+    for found in registry.names("model") if name is None else [name]:
+        plugin = registry.model(found)
+        preset, config = next(iter(plugin.presets.items()))
+        for scenario, plan in plugin.scenarios.items():
+            phases = " → ".join(f"{phase.name} {phase.steps:,}" for phase in plan(config))
+            rows.append([found, scenario, preset, phases])
+    return ("model", "scenario", "preset", "phases and updates"), rows
+
+
+def metrics(common: Common, name: str | None, check: bool) -> Table:
+    """Every metric with its dialects and definition."""
+    from ocbench import registry
+
+    rows = []
+    for found in registry.names("metric") if name is None else [name]:
+        metric = registry.metric(found)
+        rows.append([found, metric.label, ", ".join(metric.dialects) or "–", metric.summary])
+    return ("metric", "label", "dialects", "definition"), rows
+
+
+def runs(common: Common, name: str | None, check: bool) -> Table:
+    """Every run with its state and the splits that it was scored on."""
+    from ocbench.runs import RunConfig, all_runs, is_finished, read_log
+
+    rows = []
+    for path in all_runs(common.runs_dir):
+        run = RunConfig.load(path)
+        updates = max((line.get("updates", 0) for line in read_log(path / "log.jsonl")), default=0)
+        state = f"{'finished' if is_finished(path) else 'unfinished'}, {updates:,} updates"
+        scored = ", ".join(sorted(sheet.stem for sheet in (path / "scores").glob("*.json"))) or "–"
+        rows.append(
+            [path.name, f"{run.model} {run.scenario}", f"{run.dataset}:{run.split}@{run.protocol}", state, scored]
+        )
+    return ("run", "model", "trained on", "state", "scored on"), rows
+
+
+def published(common: Common, name: str | None, check: bool) -> Table:
+    """The published numbers; NAME narrows them to a dataset or a system."""
+    from ocbench.published import published_rows
+
+    rows = []
+    for row in published_rows():
+        if name is None or name in (row.dataset, row.system):
+            value = f"{row.mean:g}" + (f" ± {row.std:g}" if row.std is not None else "")
+            table = f"Table {row.table}" if row.table else row.origin
+            rows.append([row.system, f"{row.dataset}:{row.split}", row.metric, value, row.unit, table])
+    return ("system", "split", "metric", "value", "unit", "source"), rows
+
+
+TABLES: dict[str, Callable[[Common, str | None, bool], Table]] = {
+    "datasets": datasets, "protocols": protocols, "splits": splits, "models": plugins("model"), "scenarios": scenarios,
+    "metrics": metrics, "runs": runs, "published": published,
+}  # fmt: skip

@@ -1,0 +1,98 @@
+"""`ocbench train MODEL`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from ocbench.cli.options import Common, common, device, dry_run, limit
+
+if TYPE_CHECKING:
+    from ocbench.plugin import Phase
+
+
+@click.command("train")
+@click.argument("model")
+@click.option(
+    "--data", metavar="DATA", help="DATASET[:SPLIT][@PROTOCOL] or a folder.  [default: the model's first preset]"
+)
+@click.option("--scenario", metavar="NAME", help="How it is trained.  [default: the model's first]")
+@click.option("--preset", metavar="NAME", help="Its settings.  [default: those named like the dataset]")
+@click.option("-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting of the preset.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="A trial: at most N updates in each phase.")
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Scenes per update, over all ranks.")
+@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the training step.")
+@click.option("--deterministic", is_flag=True, help="Ask torch for deterministic kernels.")
+@click.option(
+    "--resume", default="auto", show_default=True, metavar="auto/never/PATH", help="Go on where the same run stopped."
+)
+@click.option("--stream", is_flag=True, help="Read shards directly, without the decoded cache.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that stream.")
+@click.option("--eval-every", type=click.IntRange(min=0), metavar="N", help="Updates between looks at `val`; 0: never.")
+@click.option("--save-every", default="60s", show_default=True, metavar="N/Ns", help="Updates or seconds.")
+@click.option("--name", metavar="NAME", help="Of the run directory, before -s<seed>.")
+@device
+@limit
+@dry_run
+@common
+def command(
+    common: Common, model: str, data: str | None, scenario: str | None, preset: str | None, overrides: tuple[str, ...],
+    seed: int, steps: int | None, batch_size: int | None, precision: str, compiled: bool, deterministic: bool,
+    resume: str, stream: bool, workers: int, eval_every: int | None, save_every: str, name: str | None, device: str,
+    limit: int | None, dry_run: bool,
+) -> None:  # fmt: skip
+    """Train a registered model.
+
+    On a CPU, a GPU, or many: torchrun --nproc-per-node N -m ocbench train … The same command goes on where it stopped.
+    """
+    from ocbench import recipe, registry, runs
+    from ocbench.runner import probe, train
+
+    if os.environ.get("RANK", "0") != "0":  # one rank speaks for all
+        common = dataclasses.replace(common, quiet=True)
+    plugin = registry.model(model)
+    split, validation = recipe.training_splits(data or recipe.default_dataset(plugin), common.data_dir, limit)
+    chosen = recipe.resolve(plugin, split.dataset, preset, scenario, overrides)
+    run = recipe.run_config(
+        chosen, split, seed=seed, device=device, steps=steps, batch_size=batch_size, precision=precision,
+        compile=compiled, deterministic=deterministic, stream=stream,
+    )  # fmt: skip
+    run_dir = runs.run_directory(common.runs_dir, model, chosen.scenario, split.dataset, seed, name)
+    plan = train.planned(plugin, chosen.config, run)
+    common.line("model", f"{model}   preset {chosen.preset}, scenario {chosen.scenario}")
+    for change in chosen.changed:
+        common.line("set", change)
+    common.line("data", f"{split.name}   {len(split):,} scenes   fingerprint {split.fingerprint[:8]}")
+    if split.manifest.incomplete():
+        common.line("partial", f"not the whole split: {split.manifest.incomplete()}")
+    for number, phase in enumerate(plan, 1):
+        common.line("phases" if number == 1 else "", f"{number} {describe(phase)}")
+    common.line("run", str(run_dir))
+    if dry_run:
+        common.result("", {"run": str(run_dir), "config": run.config, "phases": [phase.name for phase in plan]})
+        return
+    options = train.Options(
+        device, resume, save_every, probe.interval(plan) if eval_every is None else eval_every, workers
+    )
+    with common.progress("training") as progress:
+        final = train.train(
+            plugin, chosen.config, split, run, run_dir, data_dir=common.data_dir, options=options,
+            validation=validation, progress=progress, say=common.line,
+        )  # fmt: skip
+    common.line("next", f"ocbench evaluate {run_dir}")
+    common.result(str(final), {"run": str(run_dir), "checkpoint": str(final)})
+
+
+def describe(phase: Phase) -> str:
+    """A phase in one line."""
+    if phase.steps == 0:
+        return f"{phase.name:<12} no updates" + (f"   looks at {phase.sample:,} scenes" if phase.sample else "")
+    rates = ", ".join(f"{o.kind} {o.learning_rate:g}" for o in phase.optimizers)
+    trains = ", ".join(phase.trains) or "everything"
+    clock = f"   from update {phase.clock_start:,}" if phase.clock_start else ""
+    return f"{phase.name:<12} {phase.steps:,} steps   batch {phase.batch_size}   {rates}   trains {trains}{clock}"

@@ -1,0 +1,93 @@
+"""Pictures of what a model made of scenes: one row a scene, as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ocbench.scene import Outcome
+
+BACKGROUND = (38, 38, 42)
+COLOURS = (
+    (230, 57, 70), (46, 134, 222), (255, 195, 0), (42, 157, 90), (155, 93, 229), (251, 133, 0), (0, 187, 206),
+    (255, 105, 180), (140, 98, 57), (168, 218, 60), (241, 241, 241), (94, 96, 206),
+)  # fmt: skip
+INCHES = 1.35  # of one picture's side
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One row: an outcome, what to write beside it, and what its slot 0 draws."""
+
+    outcome: Outcome
+    scores: Mapping[str, float]  # by label, per cent
+    background: np.ndarray | None = None  # float32 [H, W, 3] in [0, 1]
+
+
+def coloured(labels: np.ndarray, places: Mapping[int, int]) -> np.ndarray:
+    """uint8 [H, W, 3] of a label map: each label of `places` in the colour of its place, all others dark."""
+    colours = np.full((256, 3), BACKGROUND, np.uint8)
+    for label, place in places.items():
+        colours[label] = COLOURS[place % len(COLOURS)]
+    return colours[labels]
+
+
+def places(outcome: Outcome) -> tuple[dict[int, int], dict[int, int]]:
+    """The colour of each true id and of each predicted label: a pair gets one colour, the largest overlaps first.
+
+    The predicted segment that covers most of the true background has none, so that it is dark like the truth's.
+    """
+    table = outcome.table
+    true = {int(t): place for place, t in enumerate(t for t in np.flatnonzero(table.sum(axis=0)) if t > 0)}
+    predicted = [int(p) for p in np.flatnonzero(table.sum(axis=1)) if p != table[:, 0].argmax()]
+    pairs = sorted(((-int(table[p, t]), t, p) for t in true for p in predicted if table[p, t]))
+    partners: dict[int, int] = {}  # predicted -> true
+    for _, t, p in pairs:
+        if p not in partners and t not in partners.values():
+            partners[p] = t
+    spare = [p for p in predicted if p not in partners]
+    found = {p: true[t] for p, t in partners.items()}
+    return true, found | {p: len(true) + extra for extra, p in enumerate(spare)}
+
+
+def write_panels(path: Path, panels: Sequence[Panel]) -> None:
+    """Writes the picture: input, truth, prediction, reconstruction and background, as far as they are there."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    columns = {name: draw for name, draw in COLUMNS.items() if draw(panels[0]) is not None}
+    figure, axes = pyplot.subplots(
+        len(panels), len(columns), squeeze=False, layout="constrained",
+        figsize=(INCHES * len(columns) + 0.9, INCHES * len(panels) + 0.35), facecolor="white",
+    )  # fmt: skip
+    for row, panel in zip(axes, panels, strict=True):
+        for axis, (name, draw) in zip(row, columns.items(), strict=True):
+            axis.imshow(draw(panel), interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+            if panel is panels[0]:
+                axis.set_title(name, fontsize=9)
+        text = "\n".join(f"{label} {value:.0f}" for label, value in panel.scores.items())
+        row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8, color="#444444")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+COLUMNS: Mapping[str, Callable[[Panel], np.ndarray | None]] = {
+    "input": lambda panel: panel.outcome.scene.image,
+    "truth": lambda panel: coloured(panel.outcome.scene.mask, places(panel.outcome)[0]),
+    "prediction": lambda panel: coloured(panel.outcome.labels, places(panel.outcome)[1]),
+    "reconstruction": lambda panel: _clipped(panel.outcome.reconstruction),
+    "background": lambda panel: _clipped(panel.background),
+}
+
+
+def _clipped(picture: np.ndarray | None) -> np.ndarray | None:
+    return None if picture is None else picture.clip(0, 1)
