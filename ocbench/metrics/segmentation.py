@@ -1,24 +1,25 @@
 """How well predicted segments match the true ones: mIoU, ARI-FG and MSC-FG, all from one contingency table.
 
-A segmentation is a label map. True id 0 is the background; the predicted background has no special role. `C[i, j]` counts
-the pixels with predicted label i and true id j; `a_i` and `b_j` are its row and column sums; a segment is empty when its
-sum is 0; `IoU[i, j] = C[i, j] / (a_i + b_j - C[i, j])`.
+A segmentation is a label map. True id 0 is the background; the predicted background has no special role. `C[i, j]`
+counts the pixels with predicted label i and true id j; `a_i` and `b_j` are its row and column sums; a segment is empty
+when its sum is 0; `IoU[i, j] = C[i, j] / (a_i + b_j - C[i, j])`.
 
-    miou     Hungarian matching on IoU over all segments, background included; the sum of the matched IoUs divided by the
-             number of matched pairs in which at least one side is not empty (AST-Seg paper, tables 1 to 5)
-    miou_fg  the same matching; the pair of true id 0 left out of the sum, and one pair out of the count (baseline rows of
-             the ClevrTex benchmark, Karazija et al. 2021)
+    miou     Hungarian matching on IoU over all segments, background included; the sum of the matched IoUs divided by
+             the number of live pairs, those in which a side is not empty (AST-Seg paper, tables 1 to 5)
+    miou_fg  the same matching; the pair of true id 0 left out of the sum, and one pair out of the count (baseline rows
+             of the ClevrTex benchmark, Karazija et al. 2021)
     ari_fg   adjusted Rand index (Hubert and Arabie 1985) over the pixels whose true id is above 0
     msc_fg   mean over true objects of the best IoU with any predicted segment (Engelcke et al. 2020), unweighted
 
 The plain names reproduce the published evaluators bit for bit: `miou` works in float32 on a square table padded with
 empty segments and takes SciPy's choice among equally good matchings, which renaming predicted labels can change. Two
-dialects do not depend on names: `union` counts #true + #predicted - #matches with overlap (never above the plain value),
-`tight` matches non-empty segments only and divides by the larger number of them (never below it).
+dialects do not depend on names: `union` counts #true + #predicted - #matches with overlap (never above the plain
+value), `tight` matches non-empty segments only and divides by the larger number of them (never below it).
 
 Degenerate scenes: without foreground `ari_fg` is 1 and `msc_fg` is 0; with one object `ari_fg` is 1 for any prediction
-that is constant on it and 0 for any other; `miou_fg` is NaN where no pair is left to count (its dialect `official` gives
-the evaluator's own NaN or infinity there).
+that is constant on it and 0 for any other. `miou_fg` is NaN where no pair is left to count (its dialect `official`
+gives the evaluator's own NaN or infinity there), and takes one pair out of the count even where id 0 is no live pair,
+so that it can pass 1 in a scene without background (its dialect `exact` counts the live pairs of ids above 0).
 """
 
 from __future__ import annotations
@@ -46,18 +47,21 @@ def miou(outcome: Outcome) -> float:
 
 
 def miou_fg(outcome: Outcome) -> float:
-    """Mean IoU over matched pairs without that of true id 0, in 0..1; NaN where none is left."""
+    """Mean IoU over matched pairs without that of true id 0; NaN where none is left."""
     value = miou_fg_official(outcome)
-    return value if math.isfinite(value) and value <= 1 else _exact_miou_fg(outcome.table)
+    return value if math.isfinite(value) else math.nan
 
 
 def miou_fg_official(outcome: Outcome) -> float:
-    """`miou_fg` as the published evaluator computes it, also where that exceeds 1 or is not finite."""
+    """`miou_fg` as the published evaluator computes it, also where that is infinite."""
     matched, live = _official_pairs(outcome.table)
-    total, pairs = float(matched[1:].sum(dtype=np.float64)), int(live.sum()) - 1
-    if pairs == 0:
-        return math.inf if total > 0 else math.nan
-    return total / pairs
+    return _ratio(float(matched[1:].sum(dtype=np.float64)), int(live.sum()) - 1)
+
+
+def miou_fg_exact(outcome: Outcome) -> float:
+    """`miou_fg` over the live pairs of true ids above 0, in 0..1; NaN where there is none."""
+    matched, live = _official_pairs(outcome.table)
+    return _ratio(float(matched[1:].sum(dtype=np.float64)), int(live[1:].sum()))
 
 
 def miou_union(outcome: Outcome) -> float:
@@ -105,7 +109,7 @@ def adjusted_rand_index(table: np.ndarray) -> float:
 
 
 def _official_pairs(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Matched IoU (float32 [K]) and whether the pair counts (bool [K]) for every true slot of the padded square table."""
+    """Matched IoU (float32 [K]) and liveness of the pair (bool [K]) of every true slot of the padded square table."""
     side = max(table.shape)
     square = np.zeros((side, side), np.int64)
     square[: table.shape[0], : table.shape[1]] = table
@@ -115,11 +119,11 @@ def _official_pairs(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return iou[predicted, true], live
 
 
-def _exact_miou_fg(table: np.ndarray) -> float:
-    """`miou_fg` over the live pairs of true ids above 0: what remains where the background slot is not a live pair."""
-    matched, live = _official_pairs(table)
-    pairs = int(live[1:].sum())
-    return float(matched[1:].sum(dtype=np.float64) / pairs) if pairs else math.nan
+def _ratio(total: float, pairs: int) -> float:
+    """Total per pair; without pairs NaN, or infinity for a total above 0."""
+    if pairs == 0:
+        return math.inf if total > 0 else math.nan
+    return total / pairs
 
 
 def _tight_pairs(table: np.ndarray) -> tuple[np.ndarray, int, int]:
