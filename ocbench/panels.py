@@ -43,7 +43,7 @@ def places(outcome: Outcome) -> tuple[dict[int, int], dict[int, int]]:
     table = outcome.table
     true = {int(t): place for place, t in enumerate(t for t in np.flatnonzero(table.sum(axis=0)) if t > 0)}
     predicted = [int(p) for p in np.flatnonzero(table.sum(axis=1)) if p != table[:, 0].argmax()]
-    pairs = sorted(((-int(table[p, t]), t, p) for t in true for p in predicted if table[p, t]))
+    pairs = sorted((-int(table[p, t]), t, p) for t in true for p in predicted if table[p, t])
     partners: dict[int, int] = {}  # predicted -> true
     for _, t, p in pairs:
         if p not in partners and t not in partners.values():

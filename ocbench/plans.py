@@ -1,4 +1,4 @@
-"""Several verbs in a row, as data: each step is skipped where its result is there, so a plan goes on where it stopped."""
+"""Several verbs in a row, as data; a step whose result is there is skipped, so a plan goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ DEMO = Demo(
     references=("blank", "grid", "kmeans", "median"),
     harder="mini-fixed",
     note=(
-        "How to read this: ARI-FG alone is a weak witness (a blind grid gets 0.4), so look at mIoU too. On this plain set\n"
-        "the camera and the ground never change, and so it is also solvable without learning: `median` subtracts the\n"
-        "median image and needs no network. The set shows that the whole job runs; it is no evidence that learning is\n"
-        "needed. `mini-fixed` (textured objects) and `mini-tex` (textured grounds as well) are the harder ones."
+        "How to read this: ARI-FG alone is a weak witness (a blind grid gets 40 %), so look at mIoU too. On this plain\n"
+        "set the ground hardly changes, so that it can also be solved without learning: `median` subtracts the median\n"
+        "image and needs no network. The set shows that the whole job runs; it is no evidence that learning is needed.\n"
+        "`mini-fixed` (textured objects) and `mini-tex` (textured grounds as well) are the harder ones."
     ),
 )
 

@@ -1,7 +1,7 @@
 """Published tables as data: what a score is laid beside.
 
-`published.json` holds one record a number, under our names of datasets, splits and metrics. Means and spreads are in the
-unit that the source prints (per cent, or the sum of squared errors).
+`published.json` holds one record a number, under our names of datasets, splits and metrics. Means and spreads are in
+the unit that the source prints (per cent, or the sum of squared errors).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def default_dataset(plugin: ModelPlugin) -> str:
 
 
 def training_splits(word: str, data_dir: str, limit: int | None = None) -> tuple[PreparedSplit, PreparedSplit | None]:
-    """The one split that a DATA word means for training ("train" where it names none), and "val" where that is prepared."""
+    """The split that a DATA word means for training ("train" where it names none), and "val" where that is prepared."""
     found = open_word(word, data_dir, ("train",))
     if len(found) != 1:
         raise UsageError(f"'{word}' names {len(found)} splits", expected="one split to train on")
@@ -75,7 +75,8 @@ def run_config(recipe: Recipe, data: PreparedSplit, *, seed: int, device: str = 
         protocol=m.protocol, protocol_version=m.version, size=m.size, max_objects=data.protocol.max_objects,
         fingerprint=m.fingerprint, seed=seed, config=settings.to_json(recipe.config), overrides=recipe.changed,
         published=recipe.plugin.published.get(recipe.scenario) if unchanged else None,
-        has_background=recipe.plugin.has_background, partial=m.incomplete(), versions=versions(), device=device, **options,
+        has_background=recipe.plugin.has_background, partial=m.incomplete(), versions=versions(), device=device,
+        **options,
     )  # fmt: skip
 
 

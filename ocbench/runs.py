@@ -205,7 +205,7 @@ def append_log(run_dir: str | Path, record: Mapping[str, Any]) -> None:
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The records of a JSON-lines file; a last line that was cut by a kill is left out, any other bad line is RunError."""
+    """The records of a JSON-lines file; a last line that a kill cut is left out, any other bad line is RunError."""
     path = Path(path)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     records = []

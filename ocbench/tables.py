@@ -15,9 +15,11 @@ def shown(result: MetricResult, value: float) -> str:
     """A value in the unit of the screen: per cent with two digits, other units with four significant ones."""
     if math.isnan(value):
         return "undefined"
-    if result.scale == 100:
-        return f"{100 * value:.2f}"
-    return f"{value * result.scale:,.0f}" if abs(value * result.scale) >= 1000 else f"{value * result.scale:.4g}"
+    value = value * result.scale + 0.0  # no -0
+    if result.scale == 100 or not math.isfinite(value):
+        return f"{value:.2f}".replace("-0.00", "0.00")
+    digits = 3 - math.floor(math.log10(abs(value))) if value else 3
+    return f"{value:,.{min(max(digits, 0), 6)}f}"
 
 
 def heading(result: MetricResult) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+COLUMN = 12  # characters of the word before each line of the account
 REPORT_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 # Called by long work as progress(done, total, note); `note` is a short text such as "1,940 scenes/s".
@@ -32,9 +33,9 @@ class Common:
     show_progress: bool
 
     def line(self, word: str, text: str) -> None:
-        """One line of the account of what happens, on stderr: a word in a column of ten, then the text."""
+        """One line of the account of what happens, on stderr: a word in a column, then the text."""
         if not self.quiet:
-            click.echo(f"{word:<10}{text}", err=True)
+            click.echo(f"{word:<{COLUMN}}{text}", err=True)
 
     def result(self, text: str, record: Mapping[str, Any]) -> None:
         """The result on stdout: the text, or with --json the record as one JSON object."""
@@ -93,7 +94,7 @@ def _bar(word: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description:<9}"),
+        TextColumn(f"{{task.description:<{COLUMN - 1}}}"),
         BarColumn(30),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
@@ -112,6 +113,6 @@ def _lines(word: str) -> Progress:
         if now - last >= REPORT_EVERY:
             last = now
             left = (now - start) / max(done, 1) * (total - done)
-            click.echo(f"{word:<10}{done:,}/{total:,}   {note}   {left:,.0f} s left", err=True)
+            click.echo(f"{word:<{COLUMN}}{done:,}/{total:,}   {note}   {left:,.0f} s left", err=True)
 
     return update

@@ -66,8 +66,8 @@ def evaluate(
     model: nn.Module,
     scenes: Sequence[Scene],
     *,
-    options: Options = Options(),  # noqa: B008 - frozen
-    origin: Origin = Origin(),  # noqa: B008 - frozen
+    options: Options = Options(),
+    origin: Origin = Origin(),
     rows_path: Path | None = None,
     progress: Progress | None = None,
 ) -> ScoreSheet:
@@ -95,7 +95,8 @@ def evaluate(
 
 def _outcomes(model: nn.Module, scenes: Any, options: Options, first: int = 0) -> Any:
     return outcomes(
-        model, scenes, _device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks, first=first
+        model, scenes, _device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks,
+        first=first,
     )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def evaluate_run(
     if before is None:
         sheet.save(path)
     if options.panels:
-        _draw(run_dir / "panels" / f"{stem}.png", model, scenes, options)
+        _draw(run_dir / "panels" / f"{stem}.png", model, scenes, options, run.has_background)
     return sheet, before is not None
 
 
@@ -214,14 +215,16 @@ def _save_labels(folder: Path, outcome: Outcome) -> None:
     (folder / f"{outcome.scene.key}.png").write_bytes(imaging.encode_labels(outcome.labels))
 
 
-def _draw(path: Path, model: nn.Module, scenes: PreparedSplit, options: Options) -> None:
+def _draw(path: Path, model: nn.Module, scenes: PreparedSplit, options: Options, has_background: bool) -> None:
     """Draws the first scenes: input, truth, prediction, reconstruction and, where slot 0 is it, the background."""
     shown = list(islice(iter(scenes), options.panels))
     metrics = [registry.metric(name) for name in ("miou", "ari_fg")]
     drawn = predict(model, images_of(shown, _device_of(model)), options.seed, 0, detail=True)
-    layers = None if drawn.layers is None else drawn.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1)
+    behind: Sequence[Any] = [None] * len(shown)
+    if has_background and drawn.layers is not None:
+        behind = drawn.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1)
     panels = [
-        Panel(outcome, {m.label: 100 * m.score(outcome) for m in metrics}, None if layers is None else layers[i])
-        for i, outcome in enumerate(_outcomes(model, shown, options))
+        Panel(outcome, {m.label: 100 * m.score(outcome) for m in metrics}, background)
+        for outcome, background in zip(_outcomes(model, shown, options), behind, strict=True)
     ]
     write_panels(path, panels)

@@ -32,16 +32,14 @@ class Probe:
         self.has_background, self.note, self.warned = has_background, "", False
 
     def look(self, model: nn.Module, device: torch.device) -> dict[str, Any]:
-        """The figures now; the generators are left as they were, the model in eval mode."""
-        devices = [device] if device.type == "cuda" else []
+        """The figures now; torch is seeded anew and the model put into eval mode."""
         miou, ari_fg = registry.metric("miou"), registry.metric("ari_fg")
         scores, used = [], np.zeros(256, bool)
         foreground = 0.0
-        with torch.random.fork_rng(devices):
-            for outcome in outcomes(model, self.scenes, device, batch_size=32):
-                scores.append((miou.score(outcome), ari_fg.score(outcome)))
-                used[np.unique(outcome.labels)] = True
-                foreground += float((outcome.labels > 0).mean()) / len(self.scenes)
+        for outcome in outcomes(model, self.scenes, device, batch_size=32):
+            scores.append((miou.score(outcome), ari_fg.score(outcome)))
+            used[np.unique(outcome.labels)] = True
+            foreground += float((outcome.labels > 0).mean()) / len(self.scenes)
         values = np.mean(scores, axis=0)
         live = int(used[1:].sum()) if self.has_background else int(used.sum())
         self.note = f"probe mIoU {100 * values[0]:.1f}   live slots {live}"
@@ -49,5 +47,6 @@ class Probe:
             self.warned = True
             log.warning("the model calls %.1f %% of the pixels foreground: has it collapsed?", 100 * foreground)
         return {
-            "probe_miou": float(values[0]), "probe_ari_fg": float(values[1]), "live_slots": live, "foreground": foreground,
+            "probe_miou": float(values[0]), "probe_ari_fg": float(values[1]), "live_slots": live,
+            "foreground": foreground,
         }  # fmt: skip
