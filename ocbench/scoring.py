@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ocbench.errors import UsageError
+from ocbench.metrics.segmentation import iou_matrix
 from ocbench.runs import MetricResult
 from ocbench.scene import Metric, Outcome
 from ocbench.statistics import bootstrap_interval
@@ -17,19 +18,26 @@ DEFAULT_METRICS = ("miou", "miou_fg", "ari_fg", "msc_fg", "mse")
 NanPolicy = Literal["omit", "propagate", "zero"]
 
 
-def score_outcome(outcome: Outcome, metrics: Sequence[Metric]) -> dict[str, float]:
-    """Every metric that the outcome allows; one that needs a reconstruction is left out where there is none."""
+def score_outcome(outcome: Outcome, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Every metric that the outcome allows: a number, or the rows of a pooled one as lists.
+
+    One that needs a reconstruction is left out where there is none.
+    """
     return {
-        metric.name: metric.score(outcome)
+        metric.name: float(metric.score(outcome)) if metric.pool is None else np.asarray(metric.score(outcome)).tolist()
         for metric in metrics
         if outcome.reconstruction is not None or not metric.needs_reconstruction
     }
 
 
+def pooled(metric: Metric, scenes: Sequence[Sequence[Sequence[float]]]) -> float:
+    """The value of a pooled metric over the rows of all scenes; NaN where there is no row."""
+    rows = [row for scene in scenes for row in scene]
+    return float(metric.pool(np.array(rows, np.float64))) if metric.pool and rows else math.nan
+
+
 def scene_row(outcome: Outcome, metrics: Sequence[Metric]) -> dict[str, Any]:
     """One line of the per-scene file: key, scores, numbers of segments, flags, and the best IoU of each object."""
-    from ocbench.metrics.segmentation import iou_matrix
-
     table = outcome.table
     true, predicted = table.sum(axis=0), table.sum(axis=1)
     best = iou_matrix(table).max(axis=0)
@@ -50,38 +58,47 @@ def summarise(
     *,
     nan: NanPolicy = "omit",
     level: float | None = 95.0,
-    published: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[MetricResult, ...]:
-    """One result per metric: the unweighted mean over scenes with its bootstrap interval.
+    """One result per metric: the unweighted mean over scenes, or the pooled value, with its bootstrap interval.
 
-    NaN scores are left out and counted (`omit`), make the mean NaN (`propagate`) or count as 0 (`zero`). A metric that no
-    row has is left out; one that only some rows have is an error, because its mean would be over other scenes.
+    NaN scores are left out and counted (`omit`), make the mean NaN (`propagate`) or count as 0 (`zero`). A metric that
+    no row has is left out; one that only some rows have is an error, because its mean would be over other scenes.
     """
     results = []
     for metric in metrics:
         found = [row[metric.name] for row in rows if metric.name in row]
-        if not found:
-            continue
-        if len(found) != len(rows):
-            raise UsageError(f"'{metric.name}' is there for {len(found)} of {len(rows)} scenes only")
-        values = np.array([math.nan if value is None else value for value in found], np.float64)
-        kept = (
-            np.nan_to_num(values, nan=0.0) if nan == "zero" else values[~np.isnan(values)] if nan == "omit" else values
-        )
-        empty = kept.size == 0
-        finite = not empty and bool(np.isfinite(kept).all())
-        results.append(
-            MetricResult(
-                metric=metric.name,
-                label=metric.label,
-                mean=math.nan if empty else float(kept.mean()),
-                std=math.nan if empty else float(kept.std()),
-                scenes=int(kept.size),
-                undefined=int(np.isnan(values).sum()),
-                interval=bootstrap_interval(kept, level) if level is not None and finite else None,
-                higher_is_better=metric.higher_is_better,
-                scale=metric.scale,
-                published=dict(published[metric.name]) if published and metric.name in published else None,
+        if found and len(found) != len(rows):
+            raise UsageError(
+                f"'{metric.name}' is not there for every scene", expected=f"{len(rows)}", found=f"{len(found)}"
             )
-        )
+        if found:
+            results.append(
+                _averaged(metric, found, nan, level) if metric.pool is None else _pooled(metric, found, level)
+            )
     return tuple(results)
+
+
+def _averaged(metric: Metric, found: Sequence[float], nan: NanPolicy, level: float | None) -> MetricResult:
+    values = np.array(found, np.float64)
+    undefined = np.isnan(values)
+    kept = values[~undefined] if nan == "omit" else np.where(undefined, 0.0, values) if nan == "zero" else values
+    interval = bootstrap_interval(lambda scenes: kept[scenes].mean(), len(kept), level) if level is not None else None
+    with np.errstate(invalid="ignore"):  # an infinite score has no spread
+        mean, std = (float(kept.mean()), float(kept.std())) if len(kept) else (math.nan, math.nan)
+    return _result(metric, mean, std, len(kept), int(undefined.sum()), interval)
+
+
+def _pooled(metric: Metric, found: Sequence[Any], level: float | None) -> MetricResult:
+    interval = None
+    if level is not None:
+        interval = bootstrap_interval(lambda scenes: pooled(metric, [found[i] for i in scenes]), len(found), level)
+    return _result(metric, pooled(metric, found), math.nan, len(found), 0, interval)
+
+
+def _result(
+    metric: Metric, mean: float, std: float, scenes: int, undefined: int, interval: tuple[float, float] | None
+) -> MetricResult:
+    return MetricResult(
+        metric=metric.name, label=metric.label, mean=mean, std=std, scenes=scenes, undefined=undefined,
+        interval=interval, higher_is_better=metric.higher_is_better, scale=metric.scale,
+    )  # fmt: skip

@@ -1,20 +1,27 @@
-"""How sure a mean over scenes is."""
+"""How sure a number over scenes is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+
+RESAMPLES = 2000
 
 
 def bootstrap_interval(
-    values: np.ndarray, level: float = 95.0, resamples: int = 2000, seed: int = 0
+    statistic: Callable[[np.ndarray], float], scenes: int, level: float, seed: int = 0
 ) -> tuple[float, float] | None:
-    """The percentile bootstrap interval of the mean of `values` (float64 [n], finite); None for fewer than two."""
-    if values.size < 2:
+    """The percentile bootstrap interval, in per cent `level`, of a statistic of scenes.
+
+    `statistic` gets the scenes of one resample as indices, int64 [scenes]. None for fewer than two scenes, and where
+    the statistic of a resample is not finite.
+    """
+    if scenes < 2:
         return None
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for start in range(0, resamples, 100):  # in blocks: memory stays small for any number of scenes
-        picks = generator.integers(0, values.size, (min(100, resamples - start), values.size))
-        means[start : start + 100] = values[picks].mean(axis=1)
-    low, high = np.percentile(means, [(100 - level) / 2, (100 + level) / 2])
+    random = np.random.default_rng(seed)
+    found = np.array([statistic(random.integers(0, scenes, scenes)) for _ in range(RESAMPLES)])
+    if not np.isfinite(found).all():
+        return None
+    low, high = np.percentile(found, [(100 - level) / 2, (100 + level) / 2])
     return float(low), float(high)
