@@ -1,26 +1,26 @@
 """The training state on disk: a folder that is whole or absent.
 
-`model.safetensors` holds weights and buffers, `state.pt` (loaded weights-only) optimisers, phase, step and the generators
-of each rank, `digests.json` the SHA-256 of both. Configuration comes from run.json, never from here.
+`model.safetensors` holds weights and buffers, `state.pt` (loaded weights-only) optimisers, phase, step and the
+generators of each rank, `digests.json` the SHA-256 of both. Configuration comes from run.json, never from here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ocbench import storage
 from ocbench.errors import RunError
-from ocbench.storage import sha256_of, write_error
 
 log = logging.getLogger(__name__)
 WEIGHTS, STATE, DIGESTS, FINAL = "model.safetensors", "state.pt", "digests.json", "final"
@@ -28,23 +28,24 @@ WEIGHTS, STATE, DIGESTS, FINAL = "model.safetensors", "state.pt", "digests.json"
 
 def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
     """Writes a checkpoint beside its place and renames it; DataError on a full disk, which leaves the others whole."""
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    pickled = io.BytesIO()
+    torch.save(dict(state), pickled)
+    files = {WEIGHTS: safetensors.torch.save(weights_of(model)), STATE: pickled.getvalue()}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    beside = Path(storage.beside_of(str(folder)))
     try:
         beside.mkdir(parents=True, exist_ok=True)
-        save_file(weights_of(model), beside / WEIGHTS)
-        torch.save(dict(state), beside / STATE)
-        digests = {name: sha256_of(str(beside / name)) for name in (WEIGHTS, STATE)}
-        (beside / DIGESTS).write_text(json.dumps(digests))
-        for path in beside.iterdir():
-            with open(path, "rb+") as file:
+        for name, data in {**files, DIGESTS: json.dumps(digests).encode()}.items():
+            with open(beside / name, "wb") as file:
+                file.write(data)
+                file.flush()
                 os.fsync(file.fileno())
-        if folder.exists():
-            shutil.rmtree(folder)
+        storage.remove(str(folder))
         os.replace(beside, folder)
     except OSError as wrong:
-        raise write_error(str(folder), wrong) from wrong
+        raise storage.write_error(str(folder), wrong) from wrong
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        storage.remove(str(beside))
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -68,9 +69,9 @@ def fault(folder: Path) -> str | None:
         for name in (WEIGHTS, STATE):
             if not (folder / name).is_file():
                 return f"'{name}' is missing"
-            if sha256_of(str(folder / name)) != digests[name]:
+            if storage.sha256_of(str(folder / name)) != digests[name]:
                 return f"'{name}' has {(folder / name).stat().st_size:,} bytes that are not those written"
-    except (OSError, ValueError, KeyError) as wrong:
+    except (OSError, ValueError, KeyError, TypeError) as wrong:
         return f"{type(wrong).__name__}: {wrong}"
     return None
 
@@ -81,7 +82,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     if wrong is not None:
         raise RunError(f"checkpoint '{folder}' is damaged", found=wrong, hint="name another one, or train again")
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except RuntimeError as mismatch:
         lines = str(mismatch).splitlines()
         raise RunError(
@@ -121,4 +122,4 @@ def prune(run_dir: Path, keep: int, always: set[int]) -> None:
     """Removes all but the last `keep` checkpoints and those after `always` updates."""
     for path in numbered(run_dir)[:-keep]:
         if int(path.name) not in always:
-            shutil.rmtree(path, ignore_errors=True)
+            storage.remove(str(path))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -64,6 +64,32 @@ class Place:
         torch.distributed.all_gather_object(values, value)
         return values
 
+    def generators(self) -> dict[str, torch.Tensor]:
+        """The states of this rank's generators, by device: torch's are the only ones that a model may draw from."""
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type != "cpu":
+            states[self.device.type] = torch.get_device_module(self.device).get_rng_state()
+        return states
+
+    def set_generators(self, states: Mapping[str, torch.Tensor]) -> None:
+        """Puts back what `generators` gave; a generator that it did not know of stays as it is."""
+        torch.set_rng_state(states["cpu"])
+        if self.device.type != "cpu" and self.device.type in states:
+            torch.get_device_module(self.device).set_rng_state(states[self.device.type])
+
+    @contextmanager
+    def aside(self, model: nn.Module) -> Iterator[None]:
+        """Eval mode and no gradients, for what must not change the course: modes and generators are put back."""
+        states, learning = self.generators(), [module for module in model.modules() if module.training]
+        model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module in learning:
+                module.training = True
+            self.set_generators(states)
+
     def wait(self) -> None:
         """Until every rank is here."""
         if self.world > 1:
@@ -77,8 +103,11 @@ def torch_device(word: str) -> torch.device:
     kind, _, number = word.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
         raise UsageError(f"no device '{word}'", expected="auto, cpu, cuda, cuda:N or mps")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device '{word}' is not here", found=f"{torch.cuda.device_count()} CUDA devices")
+    if kind == "cuda":  # with its number, as tensors name it
+        index = int(number or os.environ.get("LOCAL_RANK", "0"))
+        if index >= torch.cuda.device_count():
+            raise UsageError(f"device 'cuda:{index}' is not here", found=f"{torch.cuda.device_count()} CUDA devices")
+        return torch.device("cuda", index)
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UsageError("device 'mps' is not here")
     return torch.device(word)
@@ -90,8 +119,6 @@ def place(device: str = "auto", precision: str = "fp32", compiled: bool = False,
         raise UsageError(f"no precision '{precision}'", expected=", ".join(PRECISIONS))
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     found = torch_device(device)
-    if found.type == "cuda" and world > 1 and found.index is None:
-        found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if found.type == "cuda":
         torch.cuda.set_device(found)
     if world > 1 and not torch.distributed.is_initialized():
@@ -167,18 +194,25 @@ class HostBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(input)
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = [1, -1] + [1] * (input.dim() - 2)
         world = torch.distributed.get_world_size()
-        mean = torch.distributed.nn.functional.all_reduce(input.mean(axes)) / world
-        centred = input - mean.view(shape)
+        mean = torch.distributed.nn.functional.all_reduce(values.mean(axes)) / world
+        centred = values - mean.view(shape)
         variance = torch.distributed.nn.functional.all_reduce((centred * centred).mean(axes)) / world
-        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
-            with torch.no_grad():
-                self.num_batches_tracked += 1  # type: ignore[operator]
-                rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
-                count = input.numel() / input.shape[1] * world
-                self.running_mean.lerp_(mean, rate)
-                self.running_var.lerp_(variance * (count / max(count - 1, 1)), rate)
+        if self.track_running_stats:
+            self._track(mean.detach(), variance.detach(), input.numel() // input.shape[1] * world)
         normal = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return normal * self.weight.view(shape) + self.bias.view(shape) if self.affine else normal
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+    def _track(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        rate = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, rate)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), rate)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ocbench.errors import PluginError, UnknownNameError
+from ocbench.errors import PluginError, RunError, UnknownNameError
+from ocbench.loading import as_floats
 from ocbench.plugin import Prediction
 from ocbench.scene import Outcome, Scene
 
@@ -45,35 +46,51 @@ def outcomes(
 def images_of(scenes: Iterable[Scene], device: torch.device) -> torch.Tensor:
     """float32 [B, 3, H, W] in [0, 1]."""
     stacked = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(stacked)).to(device).float().div_(255)
+    return as_floats(torch.from_numpy(np.ascontiguousarray(stacked)).to(device))
 
 
 def predict(model: Any, images: torch.Tensor, seed: int, start: int, detail: bool = False) -> Prediction:
-    """The model's prediction for a batch whose first scene has index `start`, checked for shape."""
+    """The model's prediction for a batch whose first scene has index `start`; PluginError where a shape is wrong."""
     digest = hashlib.sha256(f"{seed}/{start}".encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:7], "big"))
     with torch.no_grad():
         prediction: Prediction = model.predict(images, detail=detail)
-    expected = (len(images), *images.shape[2:])
-    found = prediction.weights.shape
-    if (found[0], *found[2:]) != expected or not 1 <= found[1] <= 255:
-        raise PluginError(
-            "the predicted weights have the wrong shape", expected=f"[{len(images)}, S, H, W]", found=f"{list(found)}"
-        )
+    _check_weights(prediction.weights, images)
+    rebuilt = prediction.reconstruction
+    if rebuilt is not None and rebuilt.shape != images.shape:
+        raise _wrong_shape("reconstruction", list(images.shape), rebuilt)
     return prediction
+
+
+def _check_weights(weights: torch.Tensor, images: torch.Tensor) -> None:
+    batch, _, height, width = images.shape
+    slots = weights.shape[1] if weights.ndim == 4 else 0
+    if weights.shape != (batch, slots, height, width) or not 1 <= slots <= 255:
+        raise _wrong_shape("weights", f"[{batch}, S, {height}, {width}], S from 1 to 255", weights)
+
+
+def _wrong_shape(what: str, expected: object, found: torch.Tensor) -> PluginError:
+    return PluginError(
+        f"the predicted {what} have the wrong shape", expected=f"{expected}", found=f"{list(found.shape)}"
+    )
 
 
 def _predicted(
     model: nn.Module, batch: list[Scene], device: torch.device, seed: int, start: int, masks: str | None
 ) -> Iterator[Outcome]:
-    prediction = predict(model, images_of(batch, device), seed, start)
+    images = images_of(batch, device)
+    prediction = predict(model, images, seed, start)
     weights = prediction.weights
     if masks is not None:
         known = prediction.alternatives or {}
         if masks not in known:
             raise UnknownNameError("set of masks", masks, known)
         weights = known[masks]
+        _check_weights(weights, images)
     soft = weights.float().cpu().numpy()
+    bad = np.flatnonzero(~np.isfinite(soft).all(axis=(1, 2, 3)))
+    if len(bad):  # the arg-max of such weights would be scored as if it meant something
+        raise RunError("the predicted weights are not finite", found=f"scene '{batch[bad[0]].key}'")
     labels = soft.argmax(axis=1).astype(np.uint8)  # NumPy: the lowest index wins ties, on every device
     rebuilt = prediction.reconstruction
     pictures = None if rebuilt is None else rebuilt.float().cpu().numpy().transpose(0, 2, 3, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,18 @@ from ocbench.plugin import Optimizer, Phase
 def belongs(name: str, prefixes: Sequence[str]) -> bool:
     """Whether a parameter's name is one of the prefixes or lies below one."""
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def check(model: nn.Module, plan: Sequence[Phase]) -> None:
+    """Tries every phase on; PluginError where one would fail, so that a long run does not end in its last phase."""
+    made: list[torch.optim.Optimizer] = []
+    for phase in plan:
+        for wanted, method in ((phase.sample, "start"), (phase.precompute, "precompute")):
+            if wanted and not hasattr(model, method):
+                raise PluginError(f"phase '{phase.name}' needs the model's '{method}', but it has none")
+        if phase.steps:
+            set_learning(model, phase)
+            made = optimizers(model, phase, made)
 
 
 def set_learning(model: nn.Module, phase: Phase) -> None:
@@ -39,34 +51,41 @@ def optimizers(
     """The phase's optimisers over the parameters that learn; with `renew` False, moments move over from `before`."""
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     named = [n for n in learning if any(belongs(n, o.parameters) for o in phase.optimizers if o.parameters)]
-    made, taken = [], set()
+    made: list[torch.optim.Optimizer] = []
+    taken: set[str] = set()
     for plan in phase.optimizers:
         mine = [n for n in learning if (belongs(n, plan.parameters) if plan.parameters else n not in named)]
         twice = taken.intersection(mine)
-        if not mine or twice:
-            fault = (
-                f"'{min(twice)}' has two optimisers"
-                if twice
-                else f"no learning parameter below {plan.parameters or 'the rest'}"
-            )
-            raise PluginError(f"optimiser of phase '{phase.name}': {fault}")
+        if twice:
+            raise PluginError(f"phase '{phase.name}': '{min(twice)}' has two optimisers")
+        if not mine:
+            below = ", ".join(plan.parameters) or "(all that the others leave)"
+            raise PluginError(f"phase '{phase.name}': no parameter learns for the optimiser of {below}")
         taken.update(mine)
         made.append(_optimizer(plan, [learning[name] for name in mine]))
     forgotten = set(learning) - taken
     if forgotten:
         raise PluginError(f"phase '{phase.name}' trains '{min(forgotten)}', which no optimiser holds")
     if not phase.renew:
-        _carry_over(before, made)
+        _carry_over(phase, before, made)
     return made
 
 
-def _carry_over(before: Sequence[torch.optim.Optimizer], after: Sequence[torch.optim.Optimizer]) -> None:
-    moments = {parameter: state for optimizer in before for parameter, state in optimizer.state.items()}
+def _carry_over(phase: Phase, before: Sequence[torch.optim.Optimizer], after: Sequence[torch.optim.Optimizer]) -> None:
+    holders = {parameter: optimizer for optimizer in before for parameter in parameters_of([optimizer])}
     for optimizer in after:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter in moments:
-                    optimizer.state[parameter] = moments[parameter]
+        for parameter in parameters_of([optimizer]):
+            holder = holders.get(parameter)
+            if holder is not None and type(holder) is not type(optimizer):
+                kinds = f"{type(holder).__name__} to {type(optimizer).__name__}"
+                raise PluginError(f"phase '{phase.name}' cannot keep moments from {kinds}", hint="renew=True")
+            if holder is not None and parameter in holder.state:
+                optimizer.state[parameter] = holder.state[parameter]
+
+
+def parameters_of(made: Sequence[torch.optim.Optimizer]) -> list[nn.Parameter]:
+    """The parameters that the optimisers hold, in their order."""
+    return [parameter for optimizer in made for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _optimizer(plan: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -79,6 +98,35 @@ def _optimizer(plan: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.O
     if plan.kind == "sgd":
         return torch.optim.SGD(parameters, momentum=plan.betas[0], **options)
     raise PluginError(f"no optimiser '{plan.kind}'", expected="adam, adamw, rmsprop or sgd")
+
+
+def check_terms(phase: Phase, terms: Any) -> None:
+    """PluginError where the loss is no mapping of scalars with a 'total' to minimise."""
+    wrong = None
+    if not isinstance(terms, Mapping) or "total" not in terms:
+        wrong = ", ".join(terms) if isinstance(terms, Mapping) else type(terms).__name__
+    else:
+        for name, value in terms.items():
+            if not isinstance(value, torch.Tensor) or value.ndim:
+                wrong = f"'{name}': {list(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__}"
+    if wrong is not None:
+        expected = "a dict of 0-d tensors, 'total' among them"
+        raise PluginError(
+            f"the model's loss breaks its contract in phase '{phase.name}'", expected=expected, found=wrong
+        )
+    if not terms["total"].requires_grad:
+        raise PluginError(f"the model's 'total' depends on nothing that learns in phase '{phase.name}'")
+
+
+def check_gradients(phase: Phase, model: nn.Module, made: Sequence[torch.optim.Optimizer]) -> None:
+    """PluginError where a learning parameter took no part in the total."""
+    if any(parameter.grad is None for parameter in parameters_of(made)):
+        idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        raise PluginError(
+            f"{len(idle)} parameters learn in phase '{phase.name}' but take no part in 'total'",
+            found=", ".join(idle[:5]),
+            hint="name in `trains` what learns, or add what is unused times zero",
+        )
 
 
 def set_rates(phase: Phase, made: Sequence[torch.optim.Optimizer], n: int) -> list[float]:

@@ -36,8 +36,9 @@ class Masks(nn.Module):
     def __init__(self, width, slots):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, slots, 1),
+            nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, slots, 1),
         )  # fmt: skip
         self.register_buffer("sharpness", torch.tensor(1.0))
 

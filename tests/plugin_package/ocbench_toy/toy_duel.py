@@ -27,7 +27,7 @@ class Duel(nn.Module):
         super().__init__()
         self.goal = config.goal
         self.encoder = nn.Sequential(
-            nn.Conv2d(3, config.width, 3, padding=1), nn.BatchNorm2d(config.width), nn.ReLU(),
+            nn.Conv2d(3, config.width, 3, padding=1, bias=False), nn.BatchNorm2d(config.width), nn.ReLU(),
             nn.Dropout(0.1), nn.Conv2d(config.width, config.prototypes + 1, 1),
         )  # fmt: skip
         self.prototypes = nn.Parameter(torch.rand(config.prototypes, 3))
