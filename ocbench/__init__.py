@@ -14,11 +14,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "ocbench.errors": ("OcbenchError", "UsageError", "UnknownNameError", "PluginError", "DataError", "RunError"),
     "ocbench.scene": (
-        "Scene", "Outcome", "Metric", "Split", "Protocol", "Part", "DatasetSpec", "check_scene", "contingency_table",
+        "Scene", "Outcome", "Metric", "Split", "Protocol", "Part", "Download", "DatasetSpec", "check_scene",
+        "contingency_table",
     ),
     "ocbench.plugin": ("Model", "ModelPlugin", "Phase", "Optimizer", "Prediction", "Constant", "WarmupThenDrops"),
     "ocbench.prepared": ("open_dataset",),
-    "ocbench.runner.evaluate": ("evaluate", "load_model"),
+    "ocbench.runner.evaluate": ("evaluate",),
+    "ocbench.runner.restore": ("load_model",),
     "ocbench.score": ("score_scene",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
