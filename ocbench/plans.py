@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocbench import prepare, registry, report
+from ocbench import jobs, prepare, registry, report
 from ocbench.recipe import resolve, run_config, training_splits
 from ocbench.runs import run_directory
 
@@ -71,10 +71,8 @@ def demo(
     spec = registry.dataset(plan.dataset)
     say("prepare", f"{spec.name}: rendered here, nothing is downloaded")
     with progress("shards") as update:
-        prepare.prepare(
-            spec, spec.protocol(), source=prepare.source_of(spec, None, data_dir), data_dir=data_dir,
-            options=prepare.Options(workers=workers, limit=limit), progress=update, say=say,
-        )  # fmt: skip
+        shards = jobs.plan(spec, spec.protocol(), data_dir, options=jobs.Options(workers=workers, limit=limit))
+        prepare.prepare(shards, progress=update, say=say)
     runs = [
         _trained_and_scored(plan, model, data_dir, runs_dir, seed, device, steps, say, progress)
         for model in (*plan.references, plan.model)

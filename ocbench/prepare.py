@@ -1,186 +1,187 @@
 """Verb: source -> verified shards, resumable, whose bytes depend on nothing but source and protocol.
 
-A shard is the unit of work. A part that can be entered anywhere is read shard by shard on every worker; one that can only
-be read from its beginning is read once, by one reader that feeds the encoding workers. What a killed call leaves is whole
-shards with their records; the same command goes on from there.
+A shard is the unit of work. What a killed call leaves is whole shards with their records; the same command goes on from
+there. While a split is unfinished, `plan.json` in its folder says what it is going to be; at the end, `manifest.json`
+takes the place of that and of the records.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
+import re
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
+from ocbench import storage
+from ocbench.errors import DataError
+from ocbench.jobs import PLAN, Job, Plan, passes, settle, stream, write_scenes, write_seekable
+from ocbench.ranges import Range
+from ocbench.shards import MANIFEST, Manifest, ShardRecord, recorded
 
-from ocbench import imaging, storage
-from ocbench.errors import DataError, UsageError
-from ocbench.prepared import split_directory
-from ocbench.ranges import Range, resolve
-from ocbench.scene import DatasetSpec, Protocol, Scene, check_scene
-from ocbench.shards import MANIFEST, SCENES_PER_SHARD, Manifest, ShardRecord, fingerprint, write_shard
-
-PLAN = "plan.json"
 Progress = Callable[[int, int, str], None]
 Say = Callable[[str, str], None]
+OURS = re.compile(r"\d{6,}\.tar(\.json)?|(manifest|plan)\.json|.+\.part")  # the only files that --overwrite removes
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to prepare."""
+class _Target:
+    """A split to be filled."""
 
-    workers: int = 1
-    image_format: str = "webp"
-    limit: int | None = None
-    partial: bool = False
-    skip_unreadable: bool = False
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """One shard to be written."""
-
-    spec: DatasetSpec
-    protocol: Protocol
-    source: str | None
-    range: Range
+    head: Manifest  # without shards
     directory: str
-    name: str
-    start: int
-    stop: int
-    options: Options
-
-    @property
-    def path(self) -> str:
-        return os.path.join(self.directory, self.name)
+    jobs: Sequence[Job]
 
 
-def source_of(spec: DatasetSpec, raw: str | None, data_dir: str) -> str | None:
-    """Where the raw distribution lies; None for a dataset that needs none."""
-    return (raw or os.path.join(data_dir, "raw", spec.name)) if spec.needs_source else None
-
-
-def plan(
-    spec: DatasetSpec, protocol: Protocol, source: str | None, splits: Sequence[str] | None, options: Options
-) -> tuple[list[Range], list[str]]:
-    """The range of each split, and the splits whose part is not there."""
-    where = "the renderer" if source is None else f"'{source}'"
-    parts = spec.parts(source, partial=options.partial)
-    return resolve(protocol, parts, splits, limit=options.limit, partial=options.partial, where=where)
-
-
-def prepare(
-    spec: DatasetSpec,
-    protocol: Protocol,
-    *,
-    source: str | None,
-    data_dir: str,
-    splits: Sequence[str] | None = None,
-    options: Options = Options(),
-    progress: Progress | None = None,
-    say: Say = lambda word, text: None,
-) -> dict[str, Manifest]:
-    """The manifest of every split that the source allows, prepared under `<data_dir>/shards/<dataset>/<protocol>/`.
+def prepare(plan: Plan, *, progress: Progress | None = None, say: Say = lambda word, text: None) -> dict[str, Manifest]:
+    """The manifest of every split of the plan, each written as soon as its shards are.
 
     DataError where the source is not as promised or a folder holds something else; nothing whole is ever damaged.
     """
-    ranges, _ = plan(spec, protocol, source, splits, options)
-    jobs: list[Job] = []
-    for found in ranges:
-        directory = split_directory(data_dir, spec.name, protocol.name, found.split.name)
-        _claim(directory, spec, protocol, found, options)
-        jobs += [
-            Job(spec, protocol, source, found, directory, name, start, stop, options)
-            for name, start, stop in found.shards(SCENES_PER_SHARD)
-        ]
-    done = {job.path: record for job in jobs if (record := existing(job)) is not None}
+    targets = [_claimed(plan, found) for found in plan.ranges]
+    done = {job.path: record for target in targets for job, record in _existing(target)}
+    todo = [job for target in targets for job in target.jobs if job.path not in done]
     if done:
-        say("resume", f"{len(done)} of {len(jobs)} shards already verified")
-    todo = [job for job in jobs if job.path not in done]
-    if todo:
-        _check_space(todo, data_dir)
-        done |= _run(todo, options.workers, progress)
-    return {found.split.name: _finish(jobs, found, done) for found in ranges}
+        say("resume", f"{len(done)} of {len(done) + len(todo)} shards already verified")
+    manifests = _finished(targets, done)
+    total, scenes, began = len(done) + len(todo), 0, time.monotonic()
 
+    def note(job: Job, record: ShardRecord) -> None:
+        nonlocal scenes
+        done[job.path] = record
+        scenes += len(record.keys)
+        manifests.update(_finished([target for target in targets if target.head.split not in manifests], done))
+        if progress is not None:
+            progress(len(done), total, f"{scenes / max(time.monotonic() - began, 1e-9):,.0f} scenes/s")
 
-def _claim(directory: str, spec: DatasetSpec, protocol: Protocol, found: Range, options: Options) -> None:
-    """Makes the split's folder ours, or refuses where it holds another preparation."""
-    mine = {
-        "dataset": spec.name, "split": found.split.name, "protocol": protocol.name, "version": protocol.version,
-        "image_format": options.image_format, "limit": options.limit, "partial": found.partial,
-        "range": [found.start, found.stop], "skip_unreadable": options.skip_unreadable,
-    }  # fmt: skip
-    path = os.path.join(directory, PLAN)
-    if os.path.isdir(directory) and os.listdir(directory):
-        theirs = json.loads(storage.read_bytes(path)) if os.path.exists(path) else {}
-        differing = [f"{key} {theirs.get(key)}, now {mine[key]}" for key in mine if theirs.get(key) != mine[key]]
-        if not differing:
-            return
-        if not options.overwrite:
-            raise DataError(
-                f"'{directory}' holds another preparation",
-                found="; ".join(differing) if theirs else "files that `ocbench prepare` did not write",
-                hint="add --overwrite to replace it",
-            )
-        shutil.rmtree(directory)
-    os.makedirs(directory, exist_ok=True)
-    storage.write_atomic(path, json.dumps(mine).encode())
-
-
-def existing(job: Job) -> ShardRecord | None:
-    """The record of a shard that is there, whole and as recorded; else None."""
     try:
-        record = ShardRecord.from_json(json.loads(storage.read_bytes(f"{job.path}.json")))
-    except (DataError, ValueError, TypeError):
-        return None
-    if not os.path.exists(job.path) or os.path.getsize(job.path) != record.bytes:
-        return None
-    return record if storage.sha256_of(job.path) == record.sha256 else None
+        _refuse_full_disk(todo, targets[0].directory)
+        _run(todo, plan.options.workers, note)
+    finally:
+        for target in targets:
+            storage.clear_parts(target.directory)
+    return {target.head.split: manifests[target.head.split] for target in targets}
 
 
-def _check_space(jobs: Sequence[Job], data_dir: str) -> None:
-    """Refuses to begin where even a quarter of the raw pixels would not fit: lossless shards have never been smaller."""
-    height, width = jobs[0].protocol.size
-    needed = sum(job.stop - job.start for job in jobs) * height * width * 3 // 16
-    free = shutil.disk_usage(data_dir).free
+def _claimed(plan: Plan, found: Range) -> _Target:
+    """Makes the split's folder ours, or refuses where it holds another preparation or anything else."""
+    head, directory = plan.head(found), plan.directory(found)
+    storage.make_folder(directory)
+    storage.clear_parts(directory)
+    if plan.options.overwrite:
+        _clear(directory)
+    if not _names(directory):
+        head.save(directory, PLAN)
+    elif differing := _differences(directory, head):
+        raise DataError(
+            f"'{directory}' holds another preparation",
+            found="; ".join(differing),
+            hint="add --overwrite to replace it, or name another --data-dir",
+        )
+    return _Target(head, directory, plan.jobs(found, directory))
+
+
+def _names(directory: str) -> list[str]:
+    return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+
+
+def _clear(directory: str) -> None:
+    """Removes an earlier preparation; DataError, and nothing is removed, where the folder holds anything else."""
+    foreign = [name for name in _names(directory) if not OURS.fullmatch(name)]
+    if foreign:
+        raise DataError(
+            f"'{directory}' holds files that `ocbench prepare` did not write",
+            found=", ".join(f"'{name}'" for name in foreign[:3]),
+            hint="move them away, or name another --data-dir",
+        )
+    for name in _names(directory):
+        storage.remove(os.path.join(directory, name))
+
+
+def _differences(directory: str, mine: Manifest) -> list[str]:
+    """How the preparation in a folder, finished or not, differs from the one to come."""
+    names = _names(directory)
+    name = next((name for name in (MANIFEST, PLAN) if name in names), None)
+    if name is None:
+        return [f"files of unknown origin, such as '{names[0]}'"]
+    theirs = Manifest.load(directory, name).head()
+    pairs = {key: (value, getattr(mine, key)) for key, value in vars(theirs).items() if key != "rule"}
+    pairs |= {key: (theirs.rule.get(key), value) for key, value in mine.rule.items()}
+    return [f"{key} {there or 'none'}, now {here or 'none'}" for key, (there, here) in pairs.items() if there != here]
+
+
+def _existing(target: _Target) -> Iterator[tuple[Job, ShardRecord]]:
+    """The jobs whose shard is there, whole and as recorded, each with the record.
+
+    One that a less strict call left short of scenes is not taken up.
+    """
+    records = recorded(target.directory)
+    for job in target.jobs:
+        record = records.get(os.path.basename(job.path))
+        if record is None or not os.path.exists(job.path):
+            continue
+        listed = record.unreadable if job.options.skip_unreadable else ()
+        if not job.lacks(len(record.keys) + len(listed)) and storage.sha256_of(job.path) == record.sha256:
+            yield job, record
+
+
+def _finished(targets: Sequence[_Target], done: Mapping[str, ShardRecord]) -> dict[str, Manifest]:
+    """The manifests, now written, of those targets whose every shard is done."""
+    manifests = {}
+    for target in targets:
+        if all(job.path in done for job in target.jobs):
+            manifest = target.head.holding(done[job.path] for job in target.jobs)
+            manifest = replace(manifest, missing=_missing(target.jobs[0], manifest))
+            _refuse_unusable(manifest)
+            settle(target.directory, manifest)
+            manifests[target.head.split] = manifest
+    return manifests
+
+
+def _missing(job: Job, manifest: Manifest) -> tuple[int, ...]:
+    """The indices of the job's range that --partial passed over."""
+    found = job.range
+    if not job.options.partial or found.split.scenes is None:
+        return ()
+    names = [*manifest.keys, *(line.partition(":")[0] for line in manifest.unreadable)]
+    there = {int(name.rpartition("-")[2]) for name in names}
+    return tuple(index for index in range(found.start, found.stop) if index not in there)
+
+
+def _refuse_unusable(manifest: Manifest) -> None:
+    if not manifest.scenes:
+        raise DataError(f"not one scene was found for split '{manifest.split}'")
+    if len(set(manifest.keys)) < manifest.scenes:
+        raise DataError(f"split '{manifest.split}' has scenes of one key", expected="each key once")
+
+
+def _refuse_full_disk(todo: Sequence[Job], directory: str) -> None:
+    """Refuses to begin where not even a sixteenth of the raw pixels would fit: no lossless shards are that small."""
+    needed = sum((job.stop - job.start) * job.protocol.size[0] * job.protocol.size[1] * 3 // 16 for job in todo)
+    free = shutil.disk_usage(directory).free
     if free < needed:
         raise DataError(
-            f"the disk is too full for the shards in '{data_dir}'",
+            f"the disk is too full for the shards in '{directory}'",
             expected=f"at least {needed / 1e6:,.0f} MB",
             found=f"{free / 1e6:,.0f} MB free",
             hint="free some space, or name another --data-dir",
         )
 
 
-def _run(jobs: Sequence[Job], workers: int, progress: Progress | None) -> dict[str, ShardRecord]:
-    records: dict[str, ShardRecord] = {}
-    total, scenes, began = len(jobs), 0, time.monotonic()
-
-    def note(job: Job, record: ShardRecord) -> None:
-        nonlocal scenes
-        records[job.path] = record
-        scenes += len(record.keys)
-        if progress is not None:
-            progress(len(records), total, f"{scenes / max(time.monotonic() - began, 1e-9):,.0f} scenes/s")
-
-    seekable = [job for job in jobs if job.range.part.seekable]
-    streamed = [job for job in jobs if not job.range.part.seekable]
-    with _pool(min(workers, len(jobs))) as pool:
-        tasks = ((job, (write_seekable, job)) for job in seekable)
-        _drain(pool, tasks, workers, note)
-        for mine in _passes(streamed):
-            batches = ((job, (write_scenes, job, scenes)) for job, scenes in stream(mine))
-            _drain(pool, batches, workers, note)
-    return records
+def _run(todo: Sequence[Job], workers: int, note: Callable[[Job, ShardRecord], None]) -> None:
+    seekable = [job for job in todo if job.range.part.seekable]
+    streamed = [job for job in todo if not job.range.part.seekable]
+    with _pool(min(workers, len(todo))) as pool:
+        _drain(pool, ((job, (write_seekable, job)) for job in seekable), workers, note)
+        for jobs in passes(streamed):
+            _drain(pool, ((job, (write_scenes, job, scenes)) for job, scenes in stream(jobs)), workers, note)
 
 
 @contextmanager
@@ -189,7 +190,8 @@ def _pool(workers: int) -> Iterator[Executor | None]:
     if workers <= 1:
         yield None
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent)
     try:
         yield pool
     except BrokenProcessPool as wrong:
@@ -198,6 +200,19 @@ def _pool(workers: int) -> Iterator[Executor | None]:
         ) from wrong
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Makes this worker end with the process that started it, however that ends, and at once when interrupted."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _drain(
@@ -219,144 +234,3 @@ def _drain(
 def _collect(waiting: dict[Future, Job], note: Callable[[Job, ShardRecord], None]) -> None:
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         note(waiting.pop(future), future.result())
-
-
-def write_seekable(job: Job) -> ShardRecord:
-    """Reads, fits and writes one shard of a part that can be entered anywhere."""
-    unreadable: list[str] = []
-    scenes = _scenes(job, unreadable) if job.options.skip_unreadable else _read(job, job.start, job.stop)
-    flagged: list[str] = []
-    return write_shard(
-        job.path, _fitted(scenes, job, flagged), job.options.image_format, flagged=flagged, unreadable=unreadable
-    )
-
-
-def write_scenes(job: Job, scenes: Sequence[tuple[Scene, bool]]) -> ShardRecord:
-    """Writes one shard from scenes that the reader has fitted, each with whether the crop removed an object."""
-    flagged = [scene.key for scene, lost in scenes if lost]
-    return write_shard(job.path, (scene for scene, _ in scenes), job.options.image_format, flagged=flagged)
-
-
-def _read(job: Job, start: int, stop: int) -> Iterator[Scene]:
-    return job.spec.read(job.source, job.range.split.part, start, stop, **job.protocol.reading)
-
-
-def _scenes(job: Job, unreadable: list[str]) -> Iterator[Scene]:
-    """Scene by scene, so that one that cannot be read ends nothing but itself."""
-    for index in range(job.start, job.stop):
-        try:
-            yield from list(_read(job, index, index + 1))
-        except DataError as wrong:
-            unreadable.append(f"{job.range.split.part}-{index:06d}: {wrong.message}")
-
-
-def _fitted(scenes: Iterable[Scene], job: Job, flagged: list[str]) -> Iterator[Scene]:
-    count = 0
-    for scene in scenes:
-        count += 1
-        fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
-        if lost:
-            flagged.append(scene.key)
-        yield fitted
-    _check_count(job, count)
-
-
-def _check_count(job: Job, scenes: int) -> None:
-    """A source that was taken for whole must give every scene, where the protocol fixes their number."""
-    tolerated = job.options.partial or job.options.skip_unreadable or job.range.split.scenes is None
-    if scenes < job.stop - job.start and not tolerated:
-        part = job.range.part
-        raise DataError(
-            f"the source has {scenes:,} of the {job.stop - job.start:,} scenes "
-            f"{job.start:,} to {job.stop - 1:,} of '{job.range.split.part}'",
-            expected=f"{part.expected:,} scenes in the part" if part.expected else None,
-            hint="complete the download, or --partial to prepare what is there (ranges scaled, the set marked)",
-        )
-
-
-def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tuple[Scene, bool]:
-    """The scene at the protocol's size, checked, and whether an object is no longer to be seen."""
-    check_scene(scene, max_objects or protocol.max_objects)
-    parts = scene.background_parts
-    fitted = replace(
-        scene,
-        image=imaging.fit_image(scene.image, protocol),
-        mask=imaging.fit_mask(scene.mask, protocol),
-        background_parts=None if parts is None else imaging.fit_mask(parts, protocol),
-    )
-    shown, there = (np.count_nonzero(np.bincount(mask.ravel())) for mask in (fitted.mask, scene.mask))
-    return fitted, bool(shown < there)
-
-
-def _passes(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in as few passes over each part as possible: within a pass, in order and without overlap."""
-    passes: list[list[Job]] = []
-    for job in sorted(jobs, key=lambda job: (job.range.split.part, job.start)):
-        for earlier in passes:
-            if earlier[-1].range.split.part == job.range.split.part and earlier[-1].stop <= job.start:
-                earlier.append(job)
-                break
-        else:
-            passes.append([job])
-    return passes
-
-
-def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[Scene, bool]]]]:
-    """One pass over a part: the fitted scenes of each job, jobs in order of their ranges."""
-    if any(job.options.skip_unreadable for job in jobs):
-        raise UsageError("--skip-unreadable needs a source that can be entered anywhere", hint="unpack the archives")
-    stream = _read(jobs[0], jobs[0].start, max(job.stop for job in jobs))
-    later = iter(jobs)
-    job, batch = next(later), []
-    for scene in stream:
-        index = int(scene.key.rsplit("-", 1)[1])
-        while index >= job.stop:
-            _check_count(job, len(batch))
-            yield job, batch
-            job, batch = next(later), []
-        if index >= job.start:
-            batch.append(fit(scene, job.protocol, job.range.split.max_objects))
-    _check_count(job, len(batch))
-    yield job, batch
-    for job in later:  # a partial source ended before its last range
-        _check_count(job, 0)
-        yield job, []
-
-
-def _finish(jobs: Sequence[Job], found: Range, done: dict[str, ShardRecord]) -> Manifest:
-    """Writes the split's manifest from the records of its shards, and drops the records that it now holds."""
-    mine = [job for job in jobs if job.range is found]
-    job, records = mine[0], tuple(done[job.path] for job in mine)
-    keys = [key for record in records for key in record.keys]
-    if not keys:
-        raise DataError(f"not one scene was found for split '{found.split.name}'")
-    rule: dict[str, Any] = {
-        "crop": job.protocol.crop and list(job.protocol.crop), "image_filter": job.protocol.image_filter, "mask_filter": job.protocol.mask_filter,
-        "reading": dict(job.protocol.reading), "part": found.split.part, "range": [found.start, found.stop],
-    }  # fmt: skip
-    manifest = Manifest(
-        dataset=job.spec.name, split=found.split.name, protocol=job.protocol.name, version=job.protocol.version,
-        size=job.protocol.size, max_objects=found.split.max_objects or job.protocol.max_objects,
-        image_format=job.options.image_format, rule=rule, shards=records,
-        fingerprint=fingerprint(
-            job.protocol.name, job.protocol.version, keys, [d for record in records for d in record.digests]
-        ),
-        partial=_shortage(job, keys, records), limit=job.options.limit, source=(asdict(found.part),),
-    )  # fmt: skip
-    path = os.path.join(job.directory, MANIFEST)
-    if not os.path.exists(path) or Manifest.load(job.directory) != manifest:
-        manifest.save(job.directory)
-    return manifest
-
-
-def _shortage(job: Job, keys: Sequence[str], records: Sequence[ShardRecord]) -> dict[str, Any] | None:
-    """How the part falls short, and the indices that --partial missed within the range; None where it is whole."""
-    found = job.range
-    there = {key.rpartition("-")[2] for key in keys} | {
-        name.partition(":")[0].rpartition("-")[2] for r in records for name in r.unreadable
-    }
-    if not job.options.partial or found.split.scenes is None or len(there) >= found.stop - found.start:
-        return dict(found.partial) if found.partial else None
-    missing = [index for index in range(found.start, found.stop) if f"{index:06d}" not in there]
-    counts = {"part": found.split.part, "expected": found.part.expected, "found": found.part.scenes}
-    return {**counts, **(found.partial or {}), "missing": missing}

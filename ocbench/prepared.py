@@ -97,7 +97,9 @@ class PreparedSplit(Sequence[Scene]):
             raise IndexError(f"scene {index} of {len(self)}")
         for shard in self.manifest.shards:
             if place < len(shard.keys):
-                return next(read_shard(f"{self.directory}/{shard.name}", frozenset([shard.keys[place]])))
+                key = shard.keys[place]
+                path = f"{self.directory}/{shard.name}"
+                return self._checked(next(read_shard(path, key), None), key, path)
             place -= len(shard.keys)
         raise AssertionError("the manifest's counts changed")
 
@@ -105,14 +107,26 @@ class PreparedSplit(Sequence[Scene]):
         for shard in self.manifest.shards:
             path = f"{self.directory}/{shard.name}"
             for key, scene in zip_longest(shard.keys, islice(read_shard(path), len(shard.keys))):
-                if scene is None or scene.key != key:
-                    raise DataError(
-                        f"'{path}' does not hold what its manifest says",
-                        expected=f"scene '{key}'",
-                        found=f"scene '{scene.key}'" if scene else "the end of the shard",
-                        hint=f"ocbench verify {self.name} --repair",
-                    )
-                yield scene
+                yield self._checked(scene, key, path)
+
+    def _checked(self, scene: Scene | None, key: str, path: str) -> Scene:
+        """The scene itself, once it is the one that the manifest lists, at the size of the set; else DataError."""
+        height, width = self.manifest.size
+        if (
+            scene is None
+            or scene.key != key
+            or scene.image.shape != (height, width, 3)
+            or scene.mask.shape != (height, width)
+        ):
+            raise DataError(
+                f"'{path}' does not hold what its manifest says",
+                expected=f"scene '{key}', {height}x{width}",
+                found=f"scene '{scene.key}', {'x'.join(map(str, scene.mask.shape))}"
+                if scene
+                else "the end of the shard",
+                hint=f"ocbench verify {self.name} --repair",
+            )
+        return scene
 
     def first(self, count: int | None) -> PreparedSplit:
         """The split cut to its first `count` scenes (None: whole), under a fingerprint of its own and marked."""

@@ -1,8 +1,9 @@
 """The on-disk format: plain ustar shards in the webdataset layout, and the manifest beside them.
 
-A scene is `<key>.image.webp` (lossless) or `.image.png`, `<key>.mask.png`, `<key>.meta.json` and, where a source has them,
-`<key>.background.png`. Members carry no date, owner or mode of their own, so a shard's bytes depend on its scenes alone.
-A shard is written beside its place, read back, compared and renamed; `<shard>.json` beside it records what it holds.
+A scene is `<key>.image.webp` (lossless) or `.image.png`, `<key>.mask.png`, `<key>.meta.json` and, where a source has
+them, `<key>.background.png`. Members carry no date, owner or mode of their own, so a shard's bytes depend on its scenes
+alone. A shard is written beside its place, read back, compared and renamed. What it holds is recorded in `<shard>.json`
+until the manifest of the whole split takes that up.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
-
-import numpy as np
 
 from ocbench import imaging, storage
 from ocbench.errors import DataError
+from ocbench.formats.archive import members
 from ocbench.scene import Scene
 
 FORMAT = "ocbench.shards/1"
-SCENES_PER_SHARD = 1000
 LONGEST_KEY = 84  # characters: a member's name has at most 100
 MANIFEST = "manifest.json"
+RECORD = ".tar.json"
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,15 @@ class ShardRecord:
 
     name: str  # 000000.tar
     sha256: str
-    bytes: int
+    size: int  # bytes
     keys: tuple[str, ...]
     digests: tuple[str, ...]  # of each scene's pixels
     flagged: tuple[str, ...] = ()  # keys of scenes with an object that the crop removed
     unreadable: tuple[str, ...] = ()  # scenes left out by --skip-unreadable
 
-    def to_bytes(self) -> bytes:
-        return json.dumps(dataclasses.asdict(self), indent=0).encode()
-
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ShardRecord:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+        return cls(**_tuples(record))
 
 
 @dataclass(frozen=True)
@@ -60,18 +58,23 @@ class Manifest:
     size: tuple[int, int]
     max_objects: int
     image_format: str
-    rule: Mapping[str, Any]  # crop, filters, reading
-    shards: tuple[ShardRecord, ...]
-    fingerprint: str
+    rule: Mapping[str, Any]  # crop, filters, reading, part and range
+    shards: tuple[ShardRecord, ...] = ()
+    fingerprint: str = ""
     partial: Mapping[str, Any] | None = None  # expected and found counts where the source fell short
+    missing: tuple[int, ...] = ()  # indices within the range that a partial source lacks
     limit: int | None = None
-    source: tuple[Mapping[str, Any], ...] = ()  # files read: name, bytes
-    format: str = field(default=FORMAT)
+    format: str = FORMAT
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Scene keys in order."""
         return tuple(key for shard in self.shards for key in shard.keys)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of each scene's pixels, in order."""
+        return tuple(digest for shard in self.shards for digest in shard.digests)
 
     @property
     def scenes(self) -> int:
@@ -83,13 +86,25 @@ class Manifest:
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        return tuple(key for shard in self.shards for key in shard.unreadable)
+        return tuple(line for shard in self.shards for line in shard.unreadable)
 
     def incomplete(self) -> dict[str, Any] | None:
-        """How the set falls short of its protocol (source, limit, unreadable scenes), or None."""
-        short = {"limit": self.limit, "partial": self.partial, "unreadable": len(self.unreadable) or None}
-        short = {name: value for name, value in short.items() if value is not None}
-        return short or None
+        """How the set falls short of its protocol (limit, source, gaps, unreadable scenes), or None."""
+        short = {
+            "limit": self.limit, "partial": self.partial, "missing": len(self.missing) or None,
+            "unreadable": len(self.unreadable) or None,
+        }  # fmt: skip
+        return {name: value for name, value in short.items() if value is not None} or None
+
+    def head(self) -> Manifest:
+        """The manifest as it is before there are shards."""
+        return dataclasses.replace(self, shards=(), fingerprint="", missing=())
+
+    def holding(self, shards: Iterable[ShardRecord]) -> Manifest:
+        """The manifest of the same split with these shards, and the fingerprint of their content."""
+        found = dataclasses.replace(self, shards=tuple(shards))
+        name = fingerprint(found.protocol, found.version, found.keys, found.digests)
+        return dataclasses.replace(found, fingerprint=name)
 
     def first(self, count: int) -> Manifest:
         """The manifest of the first `count` scenes alone."""
@@ -98,29 +113,53 @@ class Manifest:
             if left > 0:
                 shards.append(dataclasses.replace(shard, keys=shard.keys[:left], digests=shard.digests[:left]))
                 left -= len(shard.keys)
-        digests = [digest for shard in shards for digest in shard.digests]
-        keys = [key for shard in shards for key in shard.keys]
-        name = fingerprint(self.protocol, self.version, keys, digests)
-        return dataclasses.replace(self, shards=tuple(shards), limit=count, fingerprint=name)
+        return dataclasses.replace(self, limit=count).holding(shards)
 
-    def save(self, directory: str) -> None:
-        """Writes manifest.json, whole or not at all."""
-        storage.write_atomic(os.path.join(directory, MANIFEST), json.dumps(dataclasses.asdict(self), indent=0).encode())
+    def save(self, directory: str, name: str = MANIFEST) -> None:
+        """Writes the manifest into the split's folder, whole or not at all."""
+        storage.write_atomic(os.path.join(directory, name), _json(self))
 
     @classmethod
-    def load(cls, directory: str) -> Manifest:
+    def load(cls, directory: str, name: str = MANIFEST) -> Manifest:
         """The manifest of a split's folder, or DataError."""
-        path = f"{directory.rstrip('/')}/{MANIFEST}"
+        path = f"{directory.rstrip('/')}/{name}"
         try:
             record = json.loads(storage.read_bytes(path))
             if record["format"] != FORMAT:
                 raise DataError(f"'{path}' has another format", expected=FORMAT, found=str(record["format"]))
-            record["shards"] = tuple(ShardRecord.from_json(shard) for shard in record["shards"])
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+            shards = tuple(ShardRecord.from_json(shard) for shard in record["shards"])
+            return cls(**_tuples(record) | {"shards": shards})
         except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             raise DataError(
-                f"'{path}' is damaged", found=f"{type(wrong).__name__}: {wrong}", hint="prepare the split again"
+                f"'{path}' is damaged",
+                found=f"{type(wrong).__name__}: {wrong}",
+                hint="prepare the split again, with --overwrite",
             ) from wrong
+
+
+def recorded(directory: str) -> dict[str, ShardRecord]:
+    """The records of the shards in a split's folder, by name: of its manifest, or newer from beside them."""
+    found = {}
+    if os.path.exists(os.path.join(directory, MANIFEST)):
+        found = {record.name: record for record in Manifest.load(directory).shards}
+    for name in os.listdir(directory):
+        if name.endswith(RECORD):
+            try:
+                record = ShardRecord.from_json(json.loads(storage.read_bytes(os.path.join(directory, name))))
+            except (DataError, ValueError, TypeError, AttributeError):  # damaged, or gone by now: no record, no shard
+                found.pop(name.removesuffix(".json"), None)
+            else:
+                found[record.name] = record
+    return found
+
+
+def _tuples(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record as JSON gives them, lists made tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+
+
+def _json(record: ShardRecord | Manifest) -> bytes:
+    return json.dumps(dataclasses.asdict(record), indent=0).encode()
 
 
 def scene_digest(scene: Scene) -> str:
@@ -128,7 +167,7 @@ def scene_digest(scene: Scene) -> str:
     digest = hashlib.sha256(repr(scene.image.shape).encode())
     for array in (scene.image, scene.mask, scene.background_parts):
         if array is not None:
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -170,7 +209,7 @@ def write_shard(
         raise storage.write_error(path, wrong, needed) from wrong
     finally:
         storage.remove(beside)
-    storage.write_atomic(f"{path}.json", record.to_bytes())
+    storage.write_atomic(f"{path}.json", _json(record))
     return record
 
 
@@ -214,44 +253,25 @@ def _meta(scene: Scene) -> bytes:
         ) from wrong  # fmt: skip
 
 
-def read_shard(path: str, only: frozenset[str] | None = None) -> Iterator[Scene]:
-    """The scenes of a shard in order (`only`: those keys); DataError where it is damaged or not a shard.
-
-    A shard that was cut between two scenes yields fewer: whoever has the manifest compares the keys.
-    """
-    members: dict[str, bytes] = {}
-    current = None
-    try:
-        with storage.open_binary(path) as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                key, _, kind = member.name.partition(".")
-                if key != current and members:
-                    yield _scene(path, str(current), members)
-                    members = {}
-                current = key
-                if only is None or key in only:
-                    stream = tar.extractfile(member)
-                    if stream is None:
-                        raise DataError(f"'{path}' holds '{member.name}', which is no file")
-                    members[kind] = stream.read()
-        if members:
-            yield _scene(path, str(current), members)
-    except (tarfile.TarError, EOFError, OSError) as wrong:
-        raise DataError(
-            f"shard '{path}' is cut or damaged", found=str(wrong), hint="ocbench verify --repair"
-        ) from wrong
+def read_shard(path: str, only: str | None = None) -> Iterator[Scene]:
+    """The scenes of a shard in order (`only`: the one of that key); DataError where it is damaged, cut or no shard."""
+    with storage.open_binary(path) as file:
+        found = members(file, path, hint="ocbench verify --repair")
+        for key, files in groupby(found, lambda member: member.path.partition(".")[0]):
+            if only in (None, key):
+                yield _scene(path, key, {file.path[len(key) + 1 :]: file.read() for file in files})
 
 
-def _scene(path: str, key: str, members: Mapping[str, bytes]) -> Scene:
-    image = next((data for kind, data in members.items() if kind.startswith("image.")), None)
-    if image is None or "mask.png" not in members:
-        raise DataError(f"scene '{key}' in '{path}' lacks its image or mask", found=", ".join(sorted(members)))
-    parts = members.get("background.png")
+def _scene(path: str, key: str, files: Mapping[str, bytes]) -> Scene:
+    image = next((data for kind, data in files.items() if kind.startswith("image.")), None)
+    if image is None or "mask.png" not in files:
+        raise DataError(f"scene '{key}' in '{path}' lacks its image or mask", found=", ".join(sorted(files)))
+    parts = files.get("background.png")
     return Scene(
         key,
         imaging.decode_image(image, f"image of '{key}'"),
-        imaging.decode_labels(members["mask.png"], f"mask of '{key}'"),
-        _parsed(members.get("meta.json", b"{}"), key),
+        imaging.decode_labels(files["mask.png"], f"mask of '{key}'"),
+        _parsed(files.get("meta.json", b"{}"), key),
         None if parts is None else imaging.decode_labels(parts, f"background of '{key}'"),
     )
 

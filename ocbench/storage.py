@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import fsspec
@@ -16,7 +19,7 @@ from ocbench.errors import DataError
 
 def is_remote(path: str) -> bool:
     """Whether the path is a URL (s3://, https://, memory://)."""
-    return "://" in path and not path.startswith("file://")
+    return "://" in path
 
 
 def open_binary(path: str) -> IO[bytes]:
@@ -52,10 +55,32 @@ def exists(path: str) -> bool:
     return bool(system.exists(inner))
 
 
+@contextmanager
+def _reading(path: str) -> Iterator[IO[bytes]]:
+    """The file opened for reading; DataError where it cannot be, or where reading it fails."""
+    with open_binary(path) as file:
+        try:
+            yield file
+        except OSError as wrong:
+            raise DataError(f"cannot read '{path}'", found=str(wrong)) from wrong
+
+
 def read_bytes(path: str) -> bytes:
     """The whole file; DataError where it cannot be read."""
-    with open_binary(path) as file:
+    with _reading(path) as file:
         return file.read()
+
+
+def size_of(path: str) -> int:
+    """Bytes of the file; DataError where it is not there."""
+    with _reading(path) as file:
+        return file.seek(0, os.SEEK_END)
+
+
+def sha256_of(path: str) -> str:
+    """Hexadecimal SHA-256 of a file's bytes; DataError where they cannot be read."""
+    with _reading(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # every binary file has readinto
 
 
 def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
@@ -99,14 +124,15 @@ def write_atomic(path: str, data: bytes) -> None:
 
 def beside_of(path: str) -> str:
     """The name under which this process writes what is to be renamed to `path`."""
-    return f"{path}.{os.getpid()}.part"
+    return f"{path}.{platform.node()}-{os.getpid()}.part"
 
 
 def clear_parts(folder: str) -> None:
-    """Removes what killed processes of this machine left unfinished in the folder."""
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        words = name.rsplit(".", 2)
-        if len(words) == 3 and words[2] == "part" and words[1].isdigit() and not _runs(int(words[1])):
+    """Removes what processes of this machine left unfinished in the folder when they were killed."""
+    unfinished = re.compile(rf".+\.{re.escape(platform.node())}-(\d+)\.part")
+    for name in os.listdir(folder):
+        match = unfinished.fullmatch(name)
+        if match and not _runs(int(match[1])):
             remove(os.path.join(folder, name))
 
 
@@ -122,6 +148,8 @@ def _runs(process: int) -> bool:
 
 def make_folder(path: str) -> None:
     """The folder and those above it, made where they are missing; DataError where they cannot be."""
+    if is_remote(path):
+        raise DataError(f"cannot write to '{path}'", expected="a local folder", hint="write locally, then copy")
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as wrong:
@@ -146,18 +174,6 @@ def remove(path: str) -> None:
     """Removes a file, or a folder with all that it holds, if it is there."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
-
-
-def sha256_of(path: str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with open_binary(path) as file:
-        return _digest(file)
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(path)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from ocbench.cli.options import Common, common, dry_run, limit
-from ocbench.errors import UsageError
+from ocbench.cli.options import COLUMN, Common, common, dry_run, limit
+from ocbench.errors import PluginError, UsageError
 
+if TYPE_CHECKING:
+    from ocbench.jobs import Plan
+    from ocbench.scene import Part, Protocol
+    from ocbench.shards import Manifest
 
-def workers_of(executor: str) -> int:
-    """The number of worker processes that `local` or `local:N` means."""
-    kind, _, count = executor.partition(":")
-    if kind != "local" or (count and (not count.isdigit() or int(count) < 1)):
-        raise UsageError(f"no executor '{executor}'", expected="local or local:N")
-    return int(count) if count else os.cpu_count() or 1
+SHOWN = 10  # unreadable scenes named on the screen
 
 
 @click.command("prepare")
@@ -27,7 +28,7 @@ def workers_of(executor: str) -> int:
     "--executor", default="local", show_default=True, metavar="local[:N]", help="N processes, or one per core."
 )
 @click.option("--image-format", type=click.Choice(["webp", "png"]), default="webp", show_default=True, help="Lossless.")
-@click.option("--overwrite", is_flag=True, help="Replace what another preparation left in the same place.")
+@click.option("--overwrite", is_flag=True, help="Start over, in the place of what was prepared there.")
 @click.option("--partial", is_flag=True, help="Accept fewer scenes than expected: ranges scaled, the set marked.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out scenes that cannot be read, and list them.")
 @limit
@@ -38,57 +39,110 @@ def command(
     image_format: str, overwrite: bool, partial: bool, skip_unreadable: bool, limit: int | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Turn a raw distribution into verified shards: resumable, and the same bytes on any number of cores."""
-    from ocbench import prepare, registry
-    from ocbench.prepared import split_directory
-    from ocbench.shards import SCENES_PER_SHARD
+    from ocbench import jobs, prepare, registry
 
     spec = registry.dataset(dataset)
     chosen = spec.protocol(protocol)
-    options = prepare.Options(workers_of(executor), image_format, limit, partial, skip_unreadable, overwrite)
-    source = prepare.source_of(spec, raw, common.data_dir)
+    options = jobs.Options(workers_of(executor), image_format, limit, partial, skip_unreadable, overwrite)
     wanted = [name.strip() for name in splits.split(",") if name.strip()] if splits else None
-    common.line("raw", f"{source}" if source else "none needed: scenes are rendered")
-    common.line("protocol", describe(chosen))
-    ranges, missing = prepare.plan(spec, chosen, source, wanted, options)
-    shards = {r.split.name: (r.stop - r.start, len(r.shards(SCENES_PER_SHARD))) for r in ranges}
-    common.line("plan", " | ".join(f"{n} {scenes:,} in {count}" for n, (scenes, count) in shards.items()))
-    if missing:
-        common.line("absent", f"{', '.join(missing)}: the source lacks their part")
-    for r in {r.split.part: r for r in ranges if r.partial}.values():
-        common.line("partial", f"{r.split.part}: {r.part.scenes:,} of {r.part.expected:,} scenes, ranges scaled")
+    plan = jobs.plan(spec, chosen, common.data_dir, raw=raw, splits=wanted, options=options)
+    show_plan(common, plan)
     if dry_run:
-        common.result("", {"plan": shards, "absent": missing})
+        common.result("nothing was written", {"plan": counts(plan), "absent": plan.missing})
         return
     with common.progress("shards") as progress:
-        manifests = prepare.prepare(
-            spec, chosen, source=source, data_dir=common.data_dir, splits=wanted, options=options, progress=progress,
-            say=common.line,
-        )  # fmt: skip
-    report = [
-        {
-            "split": name, "directory": split_directory(common.data_dir, dataset, chosen.name, name), "scenes": m.scenes,
-            "fingerprint": m.fingerprint, "bytes": sum(s.bytes for s in m.shards), "flagged": len(m.flagged),
-            "unreadable": list(m.unreadable), "incomplete": m.incomplete(), "shards": [s.sha256 for s in m.shards],
+        manifests = prepare.prepare(plan, progress=progress, say=common.line)
+    show_result(common, plan, manifests)
+
+
+def workers_of(executor: str) -> int:
+    """The number of worker processes that `local` or `local:N` means."""
+    kind, colon, count = executor.partition(":")
+    if kind != "local" or (colon and not (count.isdecimal() and int(count) > 0)):
+        raise UsageError(f"no executor '{executor}'", expected="local or local:N")
+    return int(count) if count else os.cpu_count() or 1
+
+
+def counts(plan: Plan) -> dict[str, dict[str, int]]:
+    """Scenes and shards of each split to come."""
+    return {
+        found.split.name: {
+            "scenes": found.stop - found.start,
+            "shards": len(plan.jobs(found, plan.directory(found))),
         }
-        for name, m in manifests.items()
-    ]  # fmt: skip
-    flagged, unreadable = sum(r["flagged"] for r in report), [u for r in report for u in r["unreadable"]]
+        for found in plan.ranges
+    }
+
+
+def show_plan(common: Common, plan: Plan) -> None:
+    """Says what is there and what will be made of it."""
+    parts = {found.split.part: found for found in plan.ranges}
+    there = "   ".join(f"{name} {scenes_of(found.part)}" for name, found in parts.items())
+    common.line("raw", f"{plan.source}   {there}" if plan.source else "none needed: scenes are rendered")
+    common.line("protocol", described(plan.protocol))
+    splits = [f"{name} {count['scenes']:,} in {count['shards']:,}" for name, count in counts(plan).items()]
+    splits[0] += " shards"
+    common.line("plan", " | ".join(splits))
+    if plan.missing:
+        common.line("absent", f"{', '.join(plan.missing)}: the source lacks their part")
+    for name, found in parts.items():
+        if found.partial:
+            common.line("partial", f"{name}: {found.part.scenes:,} of {found.part.expected:,} scenes, ranges scaled")
+
+
+def scenes_of(part: Part) -> str:
+    """The count of a part, where it is known before all is read."""
+    return "packed" if part.scenes is None else f"{part.scenes:,}"
+
+
+def described(protocol: Protocol) -> str:
+    """A protocol in one line."""
+    crop = f"crop {protocol.crop[2]} at {protocol.crop[0]}, {protocol.crop[1]}, " if protocol.crop else ""
+    size = "x".join(str(side) for side in protocol.size)
+    filters = f"images {protocol.image_filter}, masks {protocol.mask_filter}"
+    return f"{protocol.name}/{protocol.version}   {crop}{size}, {filters}"
+
+
+def show_result(common: Common, plan: Plan, manifests: Mapping[str, Manifest]) -> None:
+    """Says what was written, where, and what to type next; the splits go to stdout."""
+    directories = {found.split.name: plan.directory(found) for found in plan.ranges}
+    unreadable = [line for m in manifests.values() for line in m.unreadable]
+    flagged = sum(len(m.flagged) for m in manifests.values())
     common.line(
         "checked",
-        f"{sum(r['scenes'] for r in report):,} scenes, {len(unreadable)} unreadable, {flagged} with an object that the "
-        "crop removed (kept, flagged)",
+        f"{sum(m.scenes for m in manifests.values()):,} scenes, {len(unreadable)} unreadable, {flagged} with an object "
+        "that the crop removed (kept, flagged)",
     )
-    for line in unreadable[:10]:
+    for line in [*unreadable[:SHOWN], *([f"and {len(unreadable) - SHOWN} more"] if len(unreadable) > SHOWN else [])]:
         common.line("", line)
-    common.line("next", f"ocbench train MODEL --data {dataset}" + (f"@{protocol}" if protocol else ""))
-    lines = [
-        f"{r['directory']}  {r['scenes']:,} scenes  {r['bytes'] / 1e6:,.1f} MB  {r['fingerprint']}" for r in report
-    ]
-    common.result("\n".join(lines), {"dataset": dataset, "protocol": chosen.name, "splits": report})
+    lines, records = [], []
+    for name, m in manifests.items():
+        size = sum(shard.size for shard in m.shards)
+        content = f"{m.scenes:,} scenes   {size / 1e6:,.1f} MB   fingerprint {m.fingerprint}"
+        lines.append(f"{'wrote':<{COLUMN}}{directories[name]}   {content}")
+        records.append({
+            "split": name, "directory": directories[name], "scenes": m.scenes, "bytes": size,
+            "fingerprint": m.fingerprint, "flagged": len(m.flagged), "unreadable": m.unreadable,
+            "incomplete": m.incomplete(), "shards": [shard.sha256 for shard in m.shards],
+        })  # fmt: skip
+    common.result("\n".join(lines), {"dataset": plan.spec.name, "protocol": plan.protocol.name, "splits": records})
+    common.line("next", next_command(plan, "train" in manifests))
 
 
-def describe(protocol) -> str:  # type: ignore[no-untyped-def]
-    """A protocol in one line."""
-    crop = f"crop {protocol.crop[2]} at {protocol.crop[0]},{protocol.crop[1]}, " if protocol.crop else ""
-    size = "x".join(str(side) for side in protocol.size)
-    return f"{protocol.name}/{protocol.version}   {crop}{size}, images {protocol.image_filter}, masks {protocol.mask_filter}"
+def next_command(plan: Plan, trainable: bool) -> str:
+    """What to type next: a model with settings for the dataset, trained on it or scored on the new splits."""
+    from ocbench import registry
+
+    word = plan.spec.name
+    if plan.protocol != plan.spec.protocols[0]:
+        word += f"@{plan.protocol.name}"
+    if not trainable:
+        return f"ocbench evaluate --data {word} --split {','.join(found.split.name for found in plan.ranges)}"
+    for name in registry.names("model"):
+        try:
+            presets = list(registry.model(name).presets)
+        except PluginError:  # `ocbench list models --check` is the place to hear of that
+            continue
+        if plan.spec.name in presets:
+            return f"ocbench train {name}" + (f" --data {word}" if word != presets[0] else "")
+    return f"ocbench train MODEL --data {word}   (ocbench list models)"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from glob import escape, glob
+from typing import TYPE_CHECKING
+
 import click
 
 from ocbench.cli.options import Common, common
 from ocbench.errors import DataError
+
+if TYPE_CHECKING:
+    from ocbench.prepared import PreparedSplit
 
 
 @click.command("verify")
@@ -18,48 +25,37 @@ def command(common: Common, data: str | None, deep: bool, repair: bool, raw: str
     """Check prepared shards against their manifest; DATA is DATASET[:SPLIT,…][@PROTOCOL] or a folder (default: all)."""
     from ocbench import verify
 
-    report, broken = [], 0
+    lines, records, broken = [], [], 0
     for split in opened(common, data):
         with common.progress("checking") as progress:
             findings = verify.verify(split, deep=deep, progress=progress)
         for finding in findings:
-            common.line("broken", f"{split.directory}/{finding.shard}: {finding.fault}")
+            common.line("broken", f"{split.directory}/{finding.name}: {finding.fault}")
         if findings and repair:
-            verify.repair(split, findings, raw=raw, data_dir=common.data_dir)
+            split = verify.repair(split, findings, raw=raw, data_dir=common.data_dir)
             findings = verify.verify(split, deep=True)
             common.line("repaired", split.directory)
         broken += len(findings)
-        report.append(
-            {"split": split.name, "directory": split.directory, "scenes": len(split), "fingerprint": split.fingerprint,
-             "incomplete": split.manifest.incomplete(), "broken": [f.__dict__ for f in findings]}
-        )  # fmt: skip
-    lines = [
-        f"{r['split']}  {r['scenes']:,} scenes  {'BROKEN' if r['broken'] else 'ok'}  {r['fingerprint']}" for r in report
-    ]
-    common.result("\n".join(lines), {"splits": report})
+        state = "BROKEN" if findings else "ok"
+        lines.append(f"{split.name}   {len(split):,} scenes   {state}   fingerprint {split.fingerprint}")
+        records.append({
+            "split": split.name, "directory": split.directory, "scenes": len(split), "fingerprint": split.fingerprint,
+            "incomplete": split.manifest.incomplete(), "broken": [dataclasses.asdict(f) for f in findings],
+        })  # fmt: skip
+    common.result("\n".join(lines), {"splits": records})
     if broken:
-        raise DataError(f"{broken} of the shards are not what their manifest says", hint="ocbench verify --repair")
+        word = f"{data} " if data else ""
+        raise DataError(f"{broken} files are not what the manifest says", hint=f"ocbench verify {word}--repair")
 
 
-def opened(common: Common, data: str | None) -> list:
-    """The prepared splits that the word means; every split under the data directory without one."""
-    from ocbench import registry
-    from ocbench.prepared import PreparedSplit, open_dataset, parse_data, prepared_splits, split_directory
+def opened(common: Common, data: str | None) -> list[PreparedSplit]:
+    """The prepared splits that the word means; without one, every split under the data directory."""
+    from ocbench.prepared import PreparedSplit, open_word, split_directory
+    from ocbench.shards import MANIFEST
 
-    found = []
-    names = [data] if data else [name for name in registry.names("dataset")]
-    for name in names:
-        word = parse_data(name)
-        if word.folder:
-            return [PreparedSplit(word.folder)]
-        spec = registry.dataset(str(word.dataset))
-        protocols = spec.protocols if data is None else (spec.protocol(word.protocol),)
-        for protocol in protocols:
-            splits = word.splits or prepared_splits(common.data_dir, spec.name, protocol)
-            if word.splits:
-                found += [open_dataset(spec.name, split, protocol.name, common.data_dir) for split in splits]
-            else:
-                found += [PreparedSplit(split_directory(common.data_dir, spec.name, protocol.name, s)) for s in splits]
-    if not found:
-        raise DataError(f"nothing is prepared under '{common.data_dir}'", hint=f"ocbench prepare {data or 'DATASET'}")
-    return found
+    if data is not None:
+        return open_word(data, common.data_dir)
+    manifests = sorted(glob(f"{split_directory(escape(common.data_dir), '*', '*', '*')}/{MANIFEST}"))
+    if not manifests:
+        raise DataError(f"nothing is prepared under '{common.data_dir}'", hint="ocbench prepare DATASET")
+    return [PreparedSplit(path.removesuffix(f"/{MANIFEST}")) for path in manifests]

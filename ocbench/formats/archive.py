@@ -45,14 +45,14 @@ class Member:
         return data
 
 
-def members(file: IO[bytes], name: str) -> Iterator[Member]:
+def members(file: IO[bytes], name: str, hint: str = DOWNLOAD_AGAIN) -> Iterator[Member]:
     """The regular files of an archive in its own order, read once from the start; folders are passed over.
 
-    `file` is a binary stream (it need not be seekable) and `name` what messages call it. DataError for what is no
-    archive, ends early or is damaged, and for members that data has no use for: absolute paths, paths with '..', links,
-    devices and sparse files.
+    `file` is a binary stream (it need not be seekable), `name` what messages call it, `hint` what to do about damage.
+    DataError for what is no archive, ends early or is damaged, and for members that data has no use for: absolute
+    paths, paths with '..', links, devices and sparse files.
     """
-    stream = _Stream(*_inflated(file, name), name)
+    stream = _Stream(*_inflated(file, name, hint), name, hint)
     extension: dict[str, str] = {}
     while (header := stream.header()) is not None:
         if header.type == tarfile.XGLTYPE or header.type == tarfile.GNUTYPE_LONGLINK:
@@ -85,11 +85,14 @@ def _place(header: tarfile.TarInfo, extension: dict[str, str], stream: _Stream) 
     return "/".join(part for part in parts if part not in ("", ".")), size
 
 
-def _inflated(file: IO[bytes], name: str) -> tuple[Any, bytes]:
+def _inflated(file: IO[bytes], name: str, hint: str) -> tuple[Any, bytes]:
     """The tar stream inside `file` and its first bytes; DataError where they cannot be an archive."""
-    start = file.read(2 * BLOCK)
+    try:
+        start = file.read(2 * BLOCK)
+    except OSError as cause:
+        raise DataError(f"archive '{name}' cannot be read: {cause}") from cause
     if not start:
-        raise DataError(f"archive '{name}' is empty", expected="a tar or tar.gz archive", hint=DOWNLOAD_AGAIN)
+        raise DataError(f"archive '{name}' is empty", expected="a tar or tar.gz archive", hint=hint)
     if start.lstrip()[:1] == b"<":
         raise DataError(
             f"'{name}' is a web page, not an archive",
@@ -120,9 +123,9 @@ class _Joined:
 class _Stream:
     """Exact reads from a tar stream, which know how far they have come."""
 
-    def __init__(self, file: Any, start: bytes, name: str) -> None:
+    def __init__(self, file: Any, start: bytes, name: str, hint: str) -> None:
         self._file = _Joined(start, file)
-        self._name = name
+        self._name, self._hint = name, hint
         self.position = 0  # bytes of the tar stream read so far
         self.members = 0  # regular files passed so far
         self._ended = False  # the last block was an end-of-archive marker
@@ -131,11 +134,14 @@ class _Stream:
         found = f"{self.members:,} whole members before, at byte {self.position:,} of the tar stream"
         return DataError(f"archive '{self._name}' {what}", expected=expected, found=found, hint=hint)
 
+    def damage(self, what: str, expected: str | None = None) -> DataError:
+        return self.error(what, expected, self._hint)
+
     def take(self, size: int) -> bytes:
         """Exactly `size` bytes, or DataError."""
         data = self._up_to(size)
         if len(data) < size:
-            raise self.error("ends early", expected=f"{size:,} more bytes here", hint=DOWNLOAD_AGAIN)
+            raise self.damage("ends early", expected=f"{size:,} more bytes here")
         return data
 
     def skip(self, size: int) -> None:
@@ -149,7 +155,7 @@ class _Stream:
             if not block and self._ended:
                 return None
             if len(block) < BLOCK:
-                raise self.error("ends early", expected="the end-of-archive marker", hint=DOWNLOAD_AGAIN)
+                raise self.damage("ends early", expected="the end-of-archive marker")
             self._ended = not block.strip(b"\0")
             if not self._ended:
                 return self._parsed(block)
@@ -162,15 +168,15 @@ class _Stream:
                 start = block[:8].hex(" ")
                 message = f"'{self._name}' is not a tar archive"
                 raise DataError(message, expected="a tar or tar.gz archive", found=f"first bytes {start}") from cause
-            raise self.error("is damaged", expected="a tar header", hint=DOWNLOAD_AGAIN) from cause
+            raise self.damage("is damaged", expected="a tar header") from cause
         if header.size < 0:
-            raise self.error(f"is damaged: '{header.name}' has a negative size", hint=DOWNLOAD_AGAIN)
+            raise self.damage(f"is damaged: '{header.name}' has a negative size")
         return header
 
     def extension(self, header: tarfile.TarInfo) -> dict[str, str]:
         """What a GNU long name or a pax record says of the next member: `path`, `size`."""
         if header.size > LONGEST_EXTENSION:
-            raise self.error(f"is damaged: a name of {header.size:,} bytes", hint=DOWNLOAD_AGAIN)
+            raise self.damage(f"is damaged: a name of {header.size:,} bytes")
         data = self.take(header.size)
         self.skip(-header.size % BLOCK)
         if header.type == tarfile.GNUTYPE_LONGNAME:
@@ -179,10 +185,10 @@ class _Stream:
         while data.strip(b"\0"):
             length, _, _ = data.partition(b" ")
             if not length.isdigit() or not len(length) < int(length) <= len(data):
-                raise self.error("is damaged: a pax record has a wrong length", hint=DOWNLOAD_AGAIN)
+                raise self.damage("is damaged: a pax record has a wrong length")
             record, data = data[len(length) + 1 : int(length) - 1], data[int(length) :]
             keyword, _, value = record.decode("utf-8", "surrogateescape").partition("=")
-            if keyword.startswith("GNU.sparse") or (keyword == "size" and not value.isdigit()):
+            if keyword.startswith("GNU.sparse") or (keyword == "size" and not _is_size(value)):
                 raise self.error(f"holds a member that cannot be read ({keyword} = {value})")
             if keyword in ("path", "size"):
                 found[keyword] = value
@@ -195,9 +201,11 @@ class _Stream:
             try:
                 piece = self._file.read(missing)
             except EOFError as cause:
-                raise self.error("ends early", expected="the end of the gzip stream", hint=DOWNLOAD_AGAIN) from cause
+                raise self.damage("ends early", expected="the end of the gzip stream") from cause
             except (zlib.error, gzip.BadGzipFile) as cause:
-                raise self.error(f"is damaged: {cause}", hint=DOWNLOAD_AGAIN) from cause
+                raise self.damage(f"is damaged: {cause}") from cause
+            except OSError as cause:
+                raise self.error(f"cannot be read: {cause}") from cause
             if not piece:
                 break
             pieces.append(piece)
@@ -205,6 +213,10 @@ class _Stream:
         data = b"".join(pieces)
         self.position += len(data)
         return data
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 class Aside:

@@ -1,0 +1,243 @@
+"""The work that makes shards: a plan of ranges, and one job a shard, whose scenes are read, fitted and written.
+
+A part that can be entered anywhere is read job by job, on any worker. One that can only be read from its beginning is
+read in passes, each of which feeds many jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ocbench import imaging, storage
+from ocbench.errors import DataError, UsageError
+from ocbench.prepared import split_directory
+from ocbench.ranges import Range, resolve
+from ocbench.scene import DatasetSpec, Protocol, Scene, check_scene
+from ocbench.shards import MANIFEST, RECORD, Manifest, ShardRecord, write_shard
+
+PLAN = "plan.json"  # what an unfinished split is going to be: its manifest before there are shards
+SCENES_PER_SHARD = 1000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to prepare."""
+
+    workers: int = 1
+    image_format: str = "webp"
+    limit: int | None = None
+    partial: bool = False
+    skip_unreadable: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which scenes of a source become which splits."""
+
+    spec: DatasetSpec
+    protocol: Protocol
+    source: str | None  # where the raw distribution lies; None for a dataset that needs none
+    data_dir: str
+    options: Options
+    ranges: tuple[Range, ...]
+    missing: tuple[str, ...]  # splits whose part is not there
+
+    def directory(self, found: Range) -> str:
+        """Where the shards of a range are to lie."""
+        return split_directory(self.data_dir, self.spec.name, self.protocol.name, found.split.name)
+
+    def head(self, found: Range) -> Manifest:
+        """What a split is going to be: its manifest before there are shards."""
+        protocol = self.protocol
+        rule = {
+            "crop": protocol.crop, "image_filter": protocol.image_filter, "mask_filter": protocol.mask_filter,
+            "reading": dict(protocol.reading), "part": found.split.part, "range": (found.start, found.stop),
+        }  # fmt: skip
+        return Manifest(
+            dataset=self.spec.name, split=found.split.name, protocol=protocol.name, version=protocol.version,
+            size=protocol.size, max_objects=found.split.max_objects or protocol.max_objects,
+            image_format=self.options.image_format, rule=json.loads(json.dumps(rule)), partial=found.partial,
+            limit=self.options.limit,
+        )  # fmt: skip
+
+    def jobs(self, found: Range, directory: str) -> list[Job]:
+        """One job for each shard of a range."""
+        return [
+            Job(self.spec, self.protocol, self.source, self.options, found, os.path.join(directory, name), start, stop)
+            for name, start, stop in found.shards(SCENES_PER_SHARD)
+        ]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to be written: the scenes of [start, stop) of its range's part."""
+
+    spec: DatasetSpec
+    protocol: Protocol
+    source: str | None
+    options: Options
+    range: Range
+    path: str
+    start: int
+    stop: int
+
+    def lacks(self, scenes: int) -> bool:
+        """Whether so many scenes, read or listed as unreadable, are fewer than the job must give."""
+        tolerated = self.options.partial or self.range.split.scenes is None
+        return scenes < self.stop - self.start and not tolerated
+
+
+def plan(
+    spec: DatasetSpec,
+    protocol: Protocol,
+    data_dir: str,
+    *,
+    raw: str | None = None,
+    splits: Sequence[str] | None = None,
+    options: Options = Options(),
+) -> Plan:
+    """What the source, by default `<data_dir>/raw/<dataset>`, allows; DataError where it is not as promised."""
+    source = (raw or os.path.join(data_dir, "raw", spec.name)) if spec.needs_source else None
+    ranges, missing = resolve(
+        protocol, spec.parts(source, partial=options.partial), splits,
+        limit=options.limit, partial=options.partial, where=f"'{source}'" if source else "the renderer",
+    )  # fmt: skip
+    if options.skip_unreadable and not all(found.part.seekable for found in ranges):
+        raise UsageError("--skip-unreadable needs a source that can be entered anywhere", hint="unpack the archives")
+    return Plan(spec, protocol, source, data_dir, options, tuple(ranges), tuple(missing))
+
+
+def write_seekable(job: Job) -> ShardRecord:
+    """Reads, fits and writes one shard of a part that can be entered anywhere."""
+    unreadable: list[str] = []
+    flagged: list[str] = []
+    scenes = _readable(job, unreadable) if job.options.skip_unreadable else _read(job, job.start, job.stop)
+    fitted = _fitted(scenes, job, flagged, unreadable)
+    return write_shard(job.path, fitted, job.options.image_format, flagged=flagged, unreadable=unreadable)
+
+
+def write_streamed(job: Job) -> ShardRecord:
+    """The same of a part that can only be read from its beginning, in a pass of its own."""
+    return write_scenes(*next(stream([job])))
+
+
+def write_scenes(job: Job, scenes: Sequence[tuple[Scene, bool]]) -> ShardRecord:
+    """Writes one shard from scenes that the reader has fitted, each with whether the crop removed an object."""
+    flagged = [scene.key for scene, lost in scenes if lost]
+    return write_shard(job.path, (scene for scene, _ in scenes), job.options.image_format, flagged=flagged)
+
+
+def _read(job: Job, start: int, stop: int) -> Iterator[Scene]:
+    try:
+        yield from job.spec.read(job.source, job.range.split.part, start, stop, **job.protocol.reading)
+    except OSError as wrong:
+        where = f"scenes {start:,} to {stop - 1:,} of '{job.range.split.part}' in '{job.source}'"
+        raise DataError(f"cannot read {where}", found=str(wrong)) from wrong
+
+
+def _readable(job: Job, unreadable: list[str]) -> Iterator[Scene]:
+    """Scene by scene, so that one that cannot be read ends nothing but itself."""
+    for index in range(job.start, job.stop):
+        try:
+            scenes = list(_read(job, index, index + 1))
+        except DataError as wrong:
+            unreadable.append(f"{job.range.split.part}-{index:06d}: {wrong.message}")
+        else:
+            yield from scenes
+
+
+def _fitted(scenes: Iterable[Scene], job: Job, flagged: list[str], unreadable: list[str]) -> Iterator[Scene]:
+    count = 0
+    for scene in scenes:
+        count += 1
+        fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
+        if lost:
+            flagged.append(scene.key)
+        yield fitted
+    _refuse_few(job, count + len(unreadable))
+
+
+def _refuse_few(job: Job, scenes: int) -> None:
+    """A source that was taken for whole must give every scene, where the protocol fixes their number."""
+    if job.lacks(scenes):
+        expected = job.range.part.expected
+        raise DataError(
+            f"the source has {scenes:,} of the {job.stop - job.start:,} scenes "
+            f"{job.start:,} to {job.stop - 1:,} of '{job.range.split.part}'",
+            expected=f"{expected:,} scenes in the part" if expected else None,
+            hint="complete the download, or --partial to prepare what is there (ranges scaled, the set marked)",
+        )
+
+
+def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tuple[Scene, bool]:
+    """The scene at the protocol's size, checked, and whether an object of it is no longer to be seen."""
+    check_scene(scene, max_objects or protocol.max_objects)
+    parts = scene.background_parts
+    try:
+        fitted = replace(
+            scene,
+            image=imaging.fit_image(scene.image, protocol),
+            mask=imaging.fit_mask(scene.mask, protocol),
+            background_parts=None if parts is None else imaging.fit_mask(parts, protocol),
+        )
+    except DataError as wrong:
+        raise DataError(f"scene '{scene.key}': {wrong.message}", expected=wrong.expected, found=wrong.found) from wrong
+    shown, there = (np.count_nonzero(np.bincount(mask.ravel())[1:]) for mask in (fitted.mask, scene.mask))
+    return fitted, bool(shown < there)
+
+
+def settle(directory: str, manifest: Manifest) -> None:
+    """Saves the manifest in the place of the plan and the records; DataError where a scene's pixels have changed."""
+    before = Manifest.load(directory) if os.path.exists(os.path.join(directory, MANIFEST)) else None
+    if before is not None:
+        pixels = dict(zip(before.keys, before.digests, strict=True))
+        found = zip(manifest.keys, manifest.digests, strict=True)
+        changed = [key for key, digest in found if pixels.get(key, digest) != digest]
+        if changed:
+            raise DataError(
+                f"{len(changed)} scenes of '{directory}' came out with other pixels than before, first '{changed[0]}'",
+                found="a source or renderer that has changed",
+                hint=f"ocbench prepare {manifest.dataset} --protocol {manifest.protocol} --overwrite",
+            )
+    if before != manifest:
+        manifest.save(directory)
+    for name in os.listdir(directory):
+        if name == PLAN or name.endswith(RECORD):
+            storage.remove(os.path.join(directory, name))
+
+
+def passes(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs in as few passes over each part as possible: within a pass, in order and without overlap."""
+    found: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: (job.range.split.part, job.start)):
+        for earlier in found:
+            if earlier[-1].range.split.part == job.range.split.part and earlier[-1].stop <= job.start:
+                earlier.append(job)
+                break
+        else:
+            found.append([job])
+    return found
+
+
+def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[Scene, bool]]]]:
+    """One pass over a part: the fitted scenes of each job, jobs in order of their ranges."""
+    scenes = _read(jobs[0], jobs[0].start, jobs[-1].stop)
+    following = next(scenes, None)
+    for job in jobs:
+        batch: list[tuple[Scene, bool]] = []
+        while following is not None and (index := _index(following)) < job.stop:
+            if index >= job.start:
+                batch.append(fit(following, job.protocol, job.range.split.max_objects))
+            following = next(scenes, None)
+        _refuse_few(job, len(batch))
+        yield job, batch
+
+
+def _index(scene: Scene) -> int:
+    return int(scene.key.rpartition("-")[2])
