@@ -1,29 +1,28 @@
-"""Shards decoded once into uint8 memmaps, keyed by the split's fingerprint: training reads these, not PNGs.
+"""Shards decoded once into a uint8 memmap, keyed by the split's fingerprint: training reads this, not PNGs.
 
-The folder `<cache>/<fingerprint>/` holds images.npy (uint8 [N, 3, H, W]), masks.npy (uint8 [N, H, W]) and is built beside
-its place and renamed whole; a killed build leaves nothing that is mistaken for a cache.
+The file `<cache>/<fingerprint>/images.npy` is written beside its place and renamed whole. Its content depends on the
+fingerprint alone, so that processes which build it at the same time do each other no harm.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ocbench import storage
-from ocbench.errors import DataError
 from ocbench.prepared import PreparedSplit
+
+REPORT_EVERY = 100  # scenes
 
 
 @dataclass(frozen=True)
 class CachedSplit:
-    """The decoded scenes of a split, in manifest order."""
+    """The decoded images of a split, in manifest order."""
 
-    images: np.ndarray  # uint8 [N, 3, H, W]
-    masks: np.ndarray  # uint8 [N, H, W]
+    images: np.memmap  # uint8 [N, 3, H, W]
     keys: tuple[str, ...]
 
 
@@ -31,55 +30,36 @@ def cached(
     split: PreparedSplit, cache_dir: str, progress: Callable[[int, int, str], None] | None = None
 ) -> CachedSplit:
     """The decoded split, built on the first call (`progress(done, total, note)`) and mapped on every later one."""
-    folder = os.path.join(cache_dir, split.fingerprint)
-    if not _is_whole(folder, split):
-        _build(folder, split, progress)
-    return CachedSplit(
-        np.load(os.path.join(folder, "images.npy"), mmap_mode="r"),
-        np.load(os.path.join(folder, "masks.npy"), mmap_mode="r"),
-        split.keys,
-    )
+    path = os.path.join(cache_dir, split.fingerprint, "images.npy")
+    images = _mapped(path, split)
+    if images is None:
+        _build(path, split, progress)
+        images = _mapped(path, split)
+    assert images is not None
+    return CachedSplit(images, split.keys)
 
 
-def _shapes(split: PreparedSplit) -> dict[str, tuple[int, ...]]:
+def _shape(split: PreparedSplit) -> tuple[int, int, int, int]:
     height, width = split.manifest.size
-    return {"images.npy": (len(split), 3, height, width), "masks.npy": (len(split), height, width)}
+    return len(split), 3, height, width
 
 
-def _is_whole(folder: str, split: PreparedSplit) -> bool:
-    for name, shape in _shapes(split).items():
-        try:
-            if np.load(os.path.join(folder, name), mmap_mode="r").shape != shape:
-                return False
-        except (OSError, ValueError):  # missing, cut or foreign: built again
-            return False
-    return True
-
-
-def _build(folder: str, split: PreparedSplit, progress: Callable[[int, int, str], None] | None) -> None:
-    beside = f"{folder}.{os.getpid()}.part"
+def _mapped(path: str, split: PreparedSplit) -> np.memmap | None:
+    """The images where they are there and whole; None where the file is missing, cut or foreign."""
     try:
-        os.makedirs(beside, exist_ok=True)
-        images, masks = (
-            np.lib.format.open_memmap(os.path.join(beside, name), mode="w+", dtype=np.uint8, shape=shape)
-            for name, shape in _shapes(split).items()
-        )
-        count = 0
-        for scene, key in zip(split, split.keys, strict=True):
-            if scene.key != key:
-                raise DataError(
-                    f"'{split.directory}' does not hold what its manifest says", expected=key, found=scene.key
-                )
-            images[count], masks[count] = scene.image.transpose(2, 0, 1), scene.mask
-            count += 1
-            if progress is not None and count % 50 == 0:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    return images if images.shape == _shape(split) and images.dtype == np.uint8 else None
+
+
+def _build(path: str, split: PreparedSplit, progress: Callable[[int, int, str], None] | None) -> None:
+    storage.make_folder(os.path.dirname(path))
+    storage.clear_parts(os.path.dirname(path))
+    header = {"descr": "|u1", "fortran_order": False, "shape": _shape(split)}
+    with storage.replacing(path) as file:  # written, not mapped: on a full disk a map would end the process
+        np.lib.format.write_array_header_1_0(file, header)
+        for count, scene in enumerate(split, 1):
+            file.write(scene.image.transpose(2, 0, 1).tobytes())
+            if progress is not None and count % REPORT_EVERY == 0:
                 progress(count, len(split), "decoding")
-        images.flush()
-        masks.flush()
-        if os.path.isdir(folder):
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
-    except OSError as wrong:
-        raise storage.write_error(beside, wrong) from wrong
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -7,18 +7,22 @@ workers, and a resumed run begins a new pass.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
 
+from ocbench import storage
 from ocbench.cache import CachedSplit
 from ocbench.errors import UsageError
+from ocbench.imaging import decode_image
 from ocbench.prepared import PreparedSplit
 
 RESIDENT_SHARE = 0.5  # of the free device memory that the images may take
+SHUFFLED = 1000  # scenes among which a stream draws the next one
 
 
 @dataclass
@@ -47,7 +51,7 @@ class CachedBatches:
             self.images = torch.from_numpy(np.ascontiguousarray(data.images)).to(device)
         else:
             # A private mapping: torch wants a writable array, and pages that nobody writes are not copied.
-            self.images = torch.from_numpy(np.load(data.images.filename, mmap_mode="c"))
+            self.images = torch.from_numpy(np.load(str(data.images.filename), mmap_mode="c"))
         self.precomputed: torch.Tensor | None = None
         self._order: tuple[tuple[int, int], np.ndarray] | None = None
 
@@ -89,55 +93,71 @@ class CachedBatches:
 
 
 class StreamedBatches:
-    """Batches straight from shards through webdataset, for sets larger than the disk cache may be."""
+    """Batches straight from shards through webdataset, for sets larger than the disk cache may be.
+
+    A rank has its own shards; it sees each of their scenes once an epoch, shards and scenes in another order each time.
+    """
 
     def __init__(
         self, data: PreparedSplit, device: torch.device, seed: int, rank: int = 0, world: int = 1, workers: int = 0
     ) -> None:
-        self.data, self.device, self.seed, self.rank, self.world, self.workers = (
-            data,
-            device,
-            seed,
-            rank,
-            world,
-            workers,
-        )
+        self.data, self.device, self.seed, self.workers = data, device, seed, workers
         self.scenes, self.resident = len(data), False
+        shards = data.manifest.shards[rank::world]
+        if len(data.manifest.shards) < world:
+            raise UsageError(
+                f"{len(data.manifest.shards)} shards cannot be streamed to {world} ranks", hint="leave --stream out"
+            )
+        self._paths = [data.checked_path(shard) for shard in shards]
+        self._keys = frozenset(key for shard in shards for key in shard.keys)
         self._streams: dict[int, Iterator[torch.Tensor]] = {}
+        self._rank, self._world = rank, world
 
     def batch(self, phase: int, n: int, batch_size: int) -> Batch:
         """The next share of a batch; a phase begins its stream anew, after a resume with another order."""
         if phase not in self._streams:
-            self._streams = {phase: self._images(batch_size // self.world, (self.seed, phase, n))}
+            self._streams = {phase: self._images(batch_size // self._world, [self.seed, self._rank, phase, n])}
         return Batch(as_floats(next(self._streams[phase]).to(self.device)))
 
     def sample(self, count: int) -> torch.Tensor:
-        """float32 [n, 3, H, W]: the first scenes of the set."""
-        picked = [torch.from_numpy(scene.image.copy()) for scene, _ in zip(self.data, range(count), strict=False)]
+        """float32 [n, 3, H, W]: the first scenes of the set, the same on every rank."""
+        picked = [torch.from_numpy(scene.image.copy()) for scene in islice(self.data, count)]
         return as_floats(torch.stack(picked).permute(0, 3, 1, 2).contiguous().to(self.device))
 
-    def _images(self, batch_size: int, seed: tuple[int, int, int]) -> Iterator[torch.Tensor]:
+    def _images(self, batch_size: int, seed: Sequence[int]) -> Iterator[torch.Tensor]:
+        """uint8 [batch_size, 3, H, W], without end."""
         import webdataset
 
-        paths = self.data.shard_paths()
-        mine = paths[self.rank :: self.world]
-        whole = bool(mine) and len(paths) >= self.world
-        if not whole:
-            raise UsageError(f"{len(paths)} shards cannot be streamed to {self.world} ranks", hint="leave --stream out")
-        number = int(np.random.default_rng(list(seed)).integers(1 << 31))
-        stream = (
-            webdataset.WebDataset(mine, shardshuffle=len(mine), seed=number, empty_check=False)
-            .shuffle(1000, initial=500, rng=random.Random(number))
-            .map(_decoded)
-        )
-        loader = torch.utils.data.DataLoader(
-            stream.repeat(), batch_size=batch_size, num_workers=min(self.workers, len(mine)), drop_last=True
-        )
-        yield from loader
+        number = int(np.random.default_rng(seed).integers(1 << 31))
+        stream = webdataset.DataPipeline(
+            webdataset.SimpleShardList(self._paths),
+            webdataset.split_by_worker,
+            webdataset.detshuffle(len(self._paths), initial=len(self._paths), seed=number),
+            _opened,
+            webdataset.tariterators.tar_file_expander,
+            webdataset.tariterators.group_by_keys,
+            webdataset.select(partial(_is_listed, self._keys)),
+            webdataset.detshuffle(SHUFFLED, initial=SHUFFLED // 2, seed=number),
+            webdataset.map(_decoded),
+        ).repeat()
+        yield from torch.utils.data.DataLoader(
+            stream, batch_size=batch_size, num_workers=min(self.workers, len(self._paths)),
+            generator=torch.Generator().manual_seed(number),  # else the loop's own generator would be drawn from
+        )  # fmt: skip
+
+
+def _opened(shards: Iterable[dict]) -> Iterator[dict]:
+    """webdataset's records of shards with their open files, local or remote."""
+    for shard in shards:
+        with storage.open_binary(shard["url"]) as file:
+            yield shard | {"stream": file}
+
+
+def _is_listed(keys: frozenset[str], sample: dict) -> bool:
+    return sample["__key__"] in keys
 
 
 def _decoded(sample: dict) -> torch.Tensor:
-    from ocbench import imaging
-
+    """uint8 [3, H, W]."""
     data = next(value for name, value in sample.items() if name.startswith("image."))
-    return torch.from_numpy(imaging.decode_image(data).transpose(2, 0, 1).copy())
+    return torch.from_numpy(decode_image(data, f"image of '{sample['__key__']}'").transpose(2, 0, 1).copy())

@@ -12,7 +12,7 @@ from typing import overload
 from ocbench import registry, storage
 from ocbench.errors import DataError, UnknownNameError, UsageError
 from ocbench.scene import Protocol, Scene
-from ocbench.shards import MANIFEST, Manifest, read_shard
+from ocbench.shards import MANIFEST, Manifest, ShardRecord, read_shard
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,17 @@ class PreparedSplit(Sequence[Scene]):
         """`dataset:split@protocol`."""
         return f"{self.dataset}:{self.split}@{self.manifest.protocol}"
 
-    def shard_paths(self) -> list[str]:
-        return [f"{self.directory}/{shard.name}" for shard in self.manifest.shards]
+    def checked_path(self, shard: ShardRecord) -> str:
+        """Where the shard lies, once its size is the recorded one; else DataError."""
+        path = f"{self.directory}/{shard.name}"
+        if (size := storage.size_of(path)) != shard.size:
+            raise DataError(
+                f"shard '{path}' is cut or damaged",
+                expected=f"{shard.size:,} bytes",
+                found=f"{size:,} bytes",
+                hint=f"ocbench verify {self.name} --repair",
+            )
+        return path
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import IO, Any
 
 from ocbench import imaging, storage
 from ocbench.errors import DataError
@@ -192,47 +192,34 @@ def write_shard(
     `flagged` and `unreadable` may be lists that fill while `scenes` is consumed. DataError for a scene that cannot be
     stored, a disk that is full or gives back other pixels; then nothing is left beside, and what was there stays.
     """
-    beside = storage.beside_of(path)
-    try:
-        digest, keys, digests = _write_members(beside, scenes, image_format)
-        back = [(scene.key, scene_digest(scene)) for scene in read_shard(beside)]
-        if back != list(zip(keys, digests, strict=True)):
+    with storage.replacing(path) as file:
+        pixels = _write_members(file, scenes, image_format)
+        file.flush()
+        back = [(scene.key, scene_digest(scene)) for scene in read_shard(file.name)]
+        if back != list(pixels.items()):
             raise DataError(f"'{path}' did not come back from the disk as it was written", hint="check the disk")
         record = ShardRecord(
-            os.path.basename(path), digest, os.path.getsize(beside), tuple(keys), tuple(digests), tuple(flagged),
-            tuple(unreadable),
+            os.path.basename(path), storage.sha256_of(file.name), storage.size_of(file.name), tuple(pixels),
+            tuple(pixels.values()), tuple(flagged), tuple(unreadable),
         )  # fmt: skip
-        os.replace(beside, path)
-    except OSError as wrong:
-        grown = os.path.getsize(beside) if os.path.exists(beside) else 0
-        needed = f"room for the rest of this shard, of which {grown / 1e6:,.1f} MB were written"
-        raise storage.write_error(path, wrong, needed) from wrong
-    finally:
-        storage.remove(beside)
     storage.write_atomic(f"{path}.json", _json(record))
     return record
 
 
-def _write_members(path: str, scenes: Iterable[Scene], image_format: str) -> tuple[str, list[str], list[str]]:
-    keys: list[str] = []
-    digests: list[str] = []
-    seen: set[str] = set()
-    with open(path, "wb") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for scene in scenes:
-                if scene.key in seen or len(scene.key) > LONGEST_KEY:
-                    fault = "comes twice" if scene.key in seen else f"has a key of more than {LONGEST_KEY} characters"
-                    raise DataError(f"scene '{scene.key}' {fault}", expected="short keys, each once")
-                seen.add(scene.key)
-                keys.append(scene.key)
-                digests.append(scene_digest(scene))
-                for name, data in _members(scene, image_format):
-                    member = tarfile.TarInfo(name)
-                    member.size = len(data)
-                    tar.addfile(member, io.BytesIO(data))
-        file.flush()
-        os.fsync(file.fileno())
-    return storage.sha256_of(path), keys, digests
+def _write_members(file: IO[bytes], scenes: Iterable[Scene], image_format: str) -> dict[str, str]:
+    """Key -> digest of the scenes, now in the file."""
+    pixels: dict[str, str] = {}
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for scene in scenes:
+            if scene.key in pixels or len(scene.key) > LONGEST_KEY:
+                fault = "comes twice" if scene.key in pixels else f"has a key of more than {LONGEST_KEY} characters"
+                raise DataError(f"scene '{scene.key}' {fault}", expected="short keys, each once")
+            pixels[scene.key] = scene_digest(scene)
+            for name, data in _members(scene, image_format):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    return pixels
 
 
 def _members(scene: Scene, image_format: str) -> Iterator[tuple[str, bytes]]:

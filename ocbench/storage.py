@@ -108,18 +108,26 @@ def _cannot_list(wrong: OSError) -> None:
         raise DataError(f"cannot list '{wrong.filename}'", found=str(wrong)) from wrong
 
 
-def write_atomic(path: str, data: bytes) -> None:
-    """Writes beside and renames: afterwards the file is whole, or what it was before. DataError where it cannot."""
+@contextmanager
+def replacing(path: str) -> Iterator[IO[bytes]]:
+    """A file to write to, which becomes `path` once it is whole and on the disk; DataError where it cannot."""
     beside = beside_of(path)
     try:
         with open(beside, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as wrong:
+        raise write_error(path, wrong, os.path.getsize(beside) if os.path.exists(beside) else 0) from wrong
+    finally:
         remove(beside)
-        raise write_error(path, wrong) from wrong
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    """Afterwards the file is whole, or what it was before; DataError where it cannot be written."""
+    with replacing(path) as file:
+        file.write(data)
 
 
 def beside_of(path: str) -> str:
@@ -156,15 +164,15 @@ def make_folder(path: str) -> None:
         raise write_error(path, wrong) from wrong
 
 
-def write_error(path: str, wrong: OSError, needed: str | None = None) -> DataError:
-    """The DataError for a failed write; a full disk is named as such, with the space left and what was `needed`."""
+def write_error(path: str, wrong: OSError, written: int = 0) -> DataError:
+    """The DataError for a failed write; a full disk is named as such, with the bytes `written` and those left."""
     folder = os.path.dirname(path) or "."
     if wrong.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(folder).free if os.path.isdir(folder) else 0
         return DataError(
             f"the disk is full: cannot write '{path}'",
-            expected=needed,
-            found=f"{free / 1e6:,.0f} MB free in '{folder}'",
+            expected=f"room for more than the {written / 1e6:,.1f} MB that were written",
+            found=f"{free / 1e6:,.1f} MB free in '{folder}'",
             hint="free some space, or name another --data-dir, and run the same command again: what is whole is kept",
         )
     return DataError(f"cannot write '{path}'", found=str(wrong))
