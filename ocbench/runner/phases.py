@@ -123,8 +123,8 @@ def check_gradients(phase: Phase, model: nn.Module, made: Sequence[torch.optim.O
     if any(parameter.grad is None for parameter in parameters_of(made)):
         idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         raise PluginError(
-            f"{len(idle)} parameters learn in phase '{phase.name}' but take no part in 'total'",
-            found=", ".join(idle[:5]),
+            f"phase '{phase.name}' trains parameters that take no part in 'total'",
+            found=", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else ""),
             hint="name in `trains` what learns, or add what is unused times zero",
         )
 

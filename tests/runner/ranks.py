@@ -1,0 +1,117 @@
+"""What one of two ranks does and checks for test_device.py; RANK, WORLD_SIZE and MASTER_ADDR are set as by torchrun.
+
+python ranks.py RUNS DATA PORT PORT PORT PORT PORT
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ocbench import registry
+from ocbench.prepared import PreparedSplit, split_directory
+from ocbench.recipe import resolve, run_config
+from ocbench.runner import checkpoint, device
+from ocbench.runner.state import TrainingState
+from ocbench.runner.train import Options, train
+
+rank = int(os.environ["RANK"])
+runs, data_dir = Path(sys.argv[1]), sys.argv[2]
+ports = iter(sys.argv[3:])
+
+
+class Stopped(Exception):
+    """In place of a kill."""
+
+
+def place() -> device.Place:
+    os.environ["MASTER_PORT"] = next(ports)
+    return device.place("cpu")
+
+
+def check_messages(where: device.Place) -> None:
+    assert (where.rank, where.world, where.writes) == (rank, 2, rank == 0)
+    averaged = where.averaged({"total": torch.tensor(rank + 1.0), "part": torch.tensor(rank * 4.0)})
+    assert {name: float(value) for name, value in averaged.items()} == {"total": 1.5, "part": 2.0}
+    assert where.agreed(rank == 0)
+    assert not where.agreed(rank == 1)
+    assert where.gathered({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
+
+
+def check_batch_norm(make: Callable[[], nn.Module], shape: tuple[int, ...], where: device.Place) -> None:
+    """Three batches through BatchNorm whole, and in two shares through the one over all ranks."""
+    torch.manual_seed(3)
+    whole = nn.Sequential(make()).double()
+    shared = device.synchronised(nn.Sequential(make()).double(), where)
+    assert isinstance(shared[0], device.HostBatchNorm)
+    half = len(torch.empty(shape)) // 2
+    mine = slice(rank * half, rank * half + half)
+    for _ in range(3):
+        images, direction = torch.randn(2, *shape, dtype=torch.float64) * 3 + 1
+        everything, share = images.clone().requires_grad_(), images[mine].clone().requires_grad_()
+        expected, found = whole(everything), shared(share)
+        torch.testing.assert_close(found, expected[mine])
+        (expected * direction).sum().backward()
+        (found * direction[mine]).sum().backward()
+        torch.testing.assert_close(share.grad, everything.grad[mine])
+    for here, there in zip(shared.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(sum(where.gathered(here.grad)), there.grad)
+    torch.testing.assert_close(shared.state_dict(), whole.state_dict())
+    torch.testing.assert_close(shared.eval()(images), whole.eval()(images))
+    assert shared.train().float()(images[mine].bfloat16()).dtype == torch.bfloat16
+
+
+def trained(model: str, name: str, *settings: str, **options: Any) -> None:
+    os.environ["MASTER_PORT"] = next(ports)
+    plugin = registry.model(model)
+    data = PreparedSplit(split_directory(data_dir, "squares", "native", "train"))
+    recipe = resolve(plugin, "squares", None, None, settings)
+    run = run_config(recipe, data, seed=0)
+    train(plugin, recipe.config, data, run, runs / name, data_dir=data_dir, options=Options("cpu", **options))
+
+
+def check_that_ranks_agree(finish: Callable[[TrainingState], Path]) -> Callable[[TrainingState], Path]:
+    def checked(state: TrainingState) -> Path:
+        first, second = state.where.gathered(checkpoint.weights_digest(state.model))
+        assert first == second
+        return finish(state)
+
+    return checked
+
+
+def stopped_after(save: Callable[[TrainingState], None], updates: int) -> Callable[[TrainingState], None]:
+    def stopping(state: TrainingState) -> None:
+        save(state)
+        if state.updates == updates:
+            raise Stopped
+
+    return stopping
+
+
+torch.set_num_threads(1)
+here = place()
+check_messages(here)
+check_batch_norm(lambda: nn.BatchNorm2d(3), (6, 3, 4, 5), here)
+check_batch_norm(lambda: nn.BatchNorm1d(4, momentum=None), (8, 4), here)
+check_batch_norm(lambda: nn.BatchNorm2d(3, affine=False, track_running_stats=False), (4, 3, 2, 2), here)
+device.leave()
+
+TrainingState.finish = check_that_ranks_agree(TrainingState.finish)  # type: ignore[method-assign]
+trained("toy", "shared-s0", *sys.argv[8:])
+DUEL = ("duel_steps=6", "settle_steps=5")
+trained("toy-duel", "undisturbed-s0", *DUEL, save_every="2")
+whole_save = TrainingState.save
+TrainingState.save = stopped_after(whole_save, 8)  # type: ignore[method-assign]
+try:
+    trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
+except Stopped:
+    TrainingState.save = whole_save  # type: ignore[method-assign]
+    trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
+else:
+    raise AssertionError("it was not stopped")
