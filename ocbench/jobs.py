@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ocbench import imaging, storage
-from ocbench.errors import DataError, UsageError
+from ocbench.errors import DataError, PluginError, UsageError
 from ocbench.prepared import split_directory
 from ocbench.ranges import Range, resolve
 from ocbench.scene import DatasetSpec, Protocol, Scene, check_scene
@@ -231,7 +231,7 @@ def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[Scene, bool]]]
     following = next(scenes, None)
     for job in jobs:
         batch: list[tuple[Scene, bool]] = []
-        while following is not None and (index := _index(following)) < job.stop:
+        while following is not None and (index := index_of(following.key)) < job.stop:
             if index >= job.start:
                 batch.append(fit(following, job.protocol, job.range.split.max_objects))
             following = next(scenes, None)
@@ -239,5 +239,11 @@ def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[Scene, bool]]]
         yield job, batch
 
 
-def _index(scene: Scene) -> int:
-    return int(scene.key.rpartition("-")[2])
+def index_of(key: str) -> int:
+    """The scene's index in its part, with which its key ends."""
+    tail = key.rpartition("-")[2]
+    if not tail.isdecimal():
+        raise PluginError(
+            f"the key '{key}' does not end in '-' and the scene's index", expected="as in 'mine-train-000042'"
+        )
+    return int(tail)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from ocbench import storage
 from ocbench.errors import DataError
-from ocbench.jobs import PLAN, Job, Plan, passes, settle, stream, write_scenes, write_seekable
+from ocbench.jobs import PLAN, Job, Plan, index_of, passes, settle, stream, write_scenes, write_seekable
 from ocbench.ranges import Range
 from ocbench.shards import MANIFEST, Manifest, ShardRecord, recorded
 
@@ -151,7 +151,7 @@ def _missing(job: Job, manifest: Manifest) -> tuple[int, ...]:
     if not job.options.partial or found.split.scenes is None:
         return ()
     names = [*manifest.keys, *(line.partition(":")[0] for line in manifest.unreadable)]
-    there = {int(name.rpartition("-")[2]) for name in names}
+    there = {index_of(name) for name in names}
     return tuple(index for index in range(found.start, found.stop) if index not in there)
 
 

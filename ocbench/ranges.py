@@ -37,10 +37,10 @@ def resolve(
 ) -> tuple[list[Range], list[str]]:
     """The range of every split whose part is there, and the names of the splits whose part is not.
 
-    A split that was asked for and whose part is missing is a DataError; so is a count that differs from the expected one,
-    unless `partial`: then ranges are scaled to the scenes found.
+    A split that was asked for and whose part is missing is a DataError; so is a count that differs from the expected
+    one, unless `partial`: then ranges are scaled to the scenes found.
     """
-    chosen = [protocol.split(name) for name in splits] if splits else list(protocol.splits)
+    chosen = [protocol.split(name) for name in dict.fromkeys(splits)] if splits else list(protocol.splits)
     missing = [split.name for split in chosen if split.part not in parts]
     if missing and (splits or len(missing) == len(chosen)):
         absent = sorted({split.part for split in chosen if split.name in missing})
@@ -56,12 +56,11 @@ def resolve(
 
 
 def _refuse_wrong_counts(splits: Sequence[Split], parts: Mapping[str, Part], where: str) -> None:
+    used = {split.part: parts[split.part] for split in splits}
     wrong = {
-        split.part: parts[split.part]
-        for split in splits
-        if parts[split.part].scenes is not None
-        and parts[split.part].expected is not None
-        and parts[split.part].scenes != parts[split.part].expected
+        name: part
+        for name, part in used.items()
+        if None not in (part.scenes, part.expected) and part.scenes != part.expected
     }
     if wrong:
         raise DataError(
@@ -85,7 +84,9 @@ def _range(split: Split, part: Part, limit: int | None, partial: bool) -> Range:
         stop = min(stop, start + limit)
     if stop <= start:
         raise DataError(
-            f"no scene is left for split '{split.name}'", found=f"{part.scenes} scenes in part '{split.part}'"
+            f"no scene is left for split '{split.name}'",
+            found=f"{part.scenes} scenes in part '{split.part}'",
+            hint="leave it out: --splits A,B",
         )
     return Range(split, part, start, stop, short)
 

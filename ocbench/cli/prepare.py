@@ -63,13 +63,10 @@ def workers_of(executor: str) -> int:
     return int(count) if count else os.cpu_count() or 1
 
 
-def counts(plan: Plan) -> dict[str, dict[str, int]]:
+def counts(plan: Plan) -> dict[str, tuple[int, int]]:
     """Scenes and shards of each split to come."""
     return {
-        found.split.name: {
-            "scenes": found.stop - found.start,
-            "shards": len(plan.jobs(found, plan.directory(found))),
-        }
+        found.split.name: (found.stop - found.start, len(plan.jobs(found, plan.directory(found))))
         for found in plan.ranges
     }
 
@@ -80,8 +77,8 @@ def show_plan(common: Common, plan: Plan) -> None:
     there = "   ".join(f"{name} {scenes_of(found.part)}" for name, found in parts.items())
     common.line("raw", f"{plan.source}   {there}" if plan.source else "none needed: scenes are rendered")
     common.line("protocol", described(plan.protocol))
-    splits = [f"{name} {count['scenes']:,} in {count['shards']:,}" for name, count in counts(plan).items()]
-    splits[0] += " shards"
+    splits = [f"{name} {scenes:,} in {shards:,}" for name, (scenes, shards) in counts(plan).items()]
+    splits[0] += " shard" if splits[0].endswith(" 1") else " shards"
     common.line("plan", " | ".join(splits))
     if plan.missing:
         common.line("absent", f"{', '.join(plan.missing)}: the source lacks their part")
@@ -126,11 +123,14 @@ def show_result(common: Common, plan: Plan, manifests: Mapping[str, Manifest]) -
             "incomplete": m.incomplete(), "shards": [shard.sha256 for shard in m.shards],
         })  # fmt: skip
     common.result("\n".join(lines), {"dataset": plan.spec.name, "protocol": plan.protocol.name, "splits": records})
-    common.line("next", next_command(plan, "train" in manifests))
+    elsewhere = common.data_dir != os.environ.get("OCBENCH_DATA", "data")
+    common.line(
+        "next", next_command(plan, "train" in manifests) + (f" --data-dir {common.data_dir}" if elsewhere else "")
+    )
 
 
 def next_command(plan: Plan, trainable: bool) -> str:
-    """What to type next: a model with settings for the dataset, trained on it or scored on the new splits."""
+    """What to type next: a model with settings for the dataset trained on it, or one scored on the new splits."""
     from ocbench import registry
 
     word = plan.spec.name
@@ -145,4 +145,4 @@ def next_command(plan: Plan, trainable: bool) -> str:
             continue
         if plan.spec.name in presets:
             return f"ocbench train {name}" + (f" --data {word}" if word != presets[0] else "")
-    return f"ocbench train MODEL --data {word}   (ocbench list models)"
+    return f"ocbench train MODEL --data {word}"
