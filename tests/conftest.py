@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -30,9 +31,34 @@ def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy(toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The toy package found through its entry points in this process and in every process started from it."""
     monkeypatch.syspath_prepend(str(toy_site))
-    monkeypatch.setenv("PYTHONPATH", str(toy_site))
+    monkeypatch.setenv("PYTHONPATH", str(toy_site), prepend=os.pathsep)
     importlib.invalidate_caches()
     return toy_site
+
+
+@pytest.fixture(scope="session")
+def finished_toy(toy_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/ (squares prepared, all splits) and runs/ (toy-curriculum-squares-s0, two updates a phase)."""
+    from ocbench.cli import main
+
+    place = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(toy_site))
+        patch.setenv("OCBENCH_DATA", str(place / "data"))
+        patch.setenv("OCBENCH_RUNS", str(place / "runs"))
+        for words in ("prepare squares --executor local:1 -q", "train toy --steps 2 --device cpu -q"):
+            with pytest.raises(SystemExit) as stop:
+                main(words.split())
+            assert not stop.value.code
+    return place
+
+
+@pytest.fixture
+def workplace(finished_toy: Path, toy: Path, tmp_path: Path) -> Path:
+    """The same in tmp_path, where the `ocbench` fixture works, to be changed at will."""
+    for name in ("data", "runs"):
+        shutil.copytree(finished_toy / name, tmp_path / name)
+    return tmp_path
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocbench.cli.options import Common, common, device, dry_run, limit
+from ocbench.cli.options import Common, common, described, device, dry_run, limit
 from ocbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def command(
     floors = floors_of(fail_under, names)
     splits = [found.first(limit) for found in chosen(common, config, split, data)]
     for found in splits:
-        common.line("data", f"{found.name}   {len(found):,} scenes" + incompleteness(found))
+        common.line("data", described(found))
     if dry_run:
         common.result("", {"run": str(run_dir), "splits": [found.name for found in splits]})
         return
@@ -94,12 +94,6 @@ def chosen(common: Common, config: RunConfig, split: str | None, data: str | Non
     if data is not None and split is not None and (":" in data or "/" in data):
         raise UsageError("--split and a --data that names splits say the same thing", hint="leave one out")
     return open_word(data or f"{config.dataset}@{config.protocol}", common.data_dir, names)
-
-
-def incompleteness(found: PreparedSplit) -> str:
-    """What to say behind the name of a set that is not its whole split."""
-    short = found.manifest.incomplete()
-    return f"   NOT THE WHOLE SPLIT: {', '.join(f'{name} {value}' for name, value in short.items())}" if short else ""
 
 
 def level_of(ci: str) -> float:

@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ocbench.prepared import PreparedSplit
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 COLUMN = 12  # characters of the word before each line of the account
@@ -83,6 +86,13 @@ limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="O
 dry_run = click.option("-n", "--dry-run", is_flag=True, help="Print the plan, touch nothing.")
 
 
+def described(split: PreparedSplit) -> str:
+    """A prepared split in one line: name, scenes, fingerprint, and how it falls short of its protocol."""
+    line = f"{split.name}   {len(split):,} scenes   fingerprint {split.fingerprint[:8]}"
+    short = split.manifest.incomplete() or {}
+    return line + (f"   NOT THE WHOLE SPLIT: {', '.join(f'{k} {v}' for k, v in short.items())}" if short else "")
+
+
 def _silent(done: int, total: int, note: str = "") -> None:
     """No progress."""
 
@@ -105,14 +115,18 @@ def _bar(word: str) -> Iterator[Progress]:
 
 
 def _lines(word: str) -> Progress:
-    start = last = time.monotonic()
+    last = began = time.monotonic()
+    first = before = 0  # where the count began: a resumed run, or the next phase, does not begin at nothing
 
     def update(done: int, total: int, note: str = "") -> None:
-        nonlocal last
+        nonlocal last, began, first, before
         now = time.monotonic()
+        if done < before or before == 0:
+            began, first = now, done
+        before = done
         if now - last >= REPORT_EVERY:
             last = now
-            left = (now - start) / max(done, 1) * (total - done)
-            click.echo(f"{word:<{COLUMN}}{done:,}/{total:,}   {note}   {left:,.0f} s left", err=True)
+            left = f"{(now - began) / (done - first) * (total - done):,.0f} s left" if done > first else ""
+            click.echo(f"{word:<{COLUMN}}{done:,}/{total:,}   {note}   {left}".rstrip(), err=True)
 
     return update

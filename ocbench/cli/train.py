@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocbench.cli.options import Common, common, device, dry_run, limit
+from ocbench.cli.options import Common, common, described, device, dry_run, limit
 
 if TYPE_CHECKING:
     from ocbench.plugin import Phase
@@ -67,9 +67,7 @@ def command(
     common.line("model", f"{model}   preset {chosen.preset}, scenario {chosen.scenario}")
     for change in chosen.changed:
         common.line("set", change)
-    common.line("data", f"{split.name}   {len(split):,} scenes   fingerprint {split.fingerprint[:8]}")
-    if split.manifest.incomplete():
-        common.line("partial", f"not the whole split: {split.manifest.incomplete()}")
+    common.line("data", described(split))
     for number, phase in enumerate(plan, 1):
         common.line("phases" if number == 1 else "", f"{number} {describe(phase)}")
     common.line("run", str(run_dir))

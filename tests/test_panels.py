@@ -1,0 +1,55 @@
+"""Pictures of outcomes: colours that match, and a PNG with every column there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocbench import Outcome, Scene
+from ocbench.panels import BACKGROUND, COLOURS, Panel, coloured, places, write_panels
+
+MASK = np.repeat(np.repeat(np.array([[0, 0, 1], [0, 2, 1], [0, 2, 0]], np.uint8), 4, 0), 4, 1)
+
+
+def outcome(labels: np.ndarray, reconstruction: np.ndarray | None = None) -> Outcome:
+    return Outcome(Scene("a", np.zeros((*MASK.shape, 3), np.uint8), MASK), labels, reconstruction)
+
+
+def test_a_pair_has_one_colour_and_the_background_none():
+    names = np.array([7, 3, 5], np.uint8)  # background, object 1, object 2 under other names
+    true, predicted = places(outcome(names[MASK]))
+    assert true == {1: 0, 2: 1}
+    assert predicted == {3: 0, 5: 1}
+    assert (coloured(MASK, true) == coloured(names[MASK], predicted)).all()
+    assert tuple(coloured(MASK, true)[0, 0]) == BACKGROUND
+    assert tuple(coloured(MASK, true)[0, -1]) == COLOURS[0]
+
+
+def test_a_missed_object_is_dark_and_a_spare_segment_has_a_colour_of_its_own():
+    labels = np.where(MASK == 1, 0, MASK).astype(np.uint8)
+    labels[:4, :4] = 9
+    true, predicted = places(outcome(labels))
+    assert predicted == {2: true[2], 9: 2}
+
+
+def test_all_background_is_all_dark():
+    assert places(outcome(np.zeros_like(MASK)))[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("parts", "columns"), [((), 3), (("reconstruction",), 4), (("reconstruction", "background"), 5)]
+)
+def test_the_picture_has_a_column_for_all_there_is(tmp_path, parts, columns):
+    drawn = np.full((*MASK.shape, 3), 1.5, np.float32)  # not clamped
+    one = outcome(MASK, drawn if "reconstruction" in parts else None)
+    panel = Panel(one, {"mIoU": 100.0}, drawn if "background" in parts else None)
+    write_panels(tmp_path / "deep" / "picture.png", [panel, panel])
+    with Image.open(tmp_path / "deep" / "picture.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    found = (pixels == COLOURS[0]).all(axis=2)
+    runs = np.flatnonzero(np.diff(np.pad(found.any(axis=0).astype(int), 1)) == 1)
+    assert len(runs) == 2  # truth and prediction
+    white = np.flatnonzero((pixels < 250).any(axis=2).any(axis=0))
+    assert pixels.shape[1] == pytest.approx(110 * (1.35 * columns + 0.9), abs=2)
+    assert white.size
