@@ -1,0 +1,167 @@
+"""Files: whole or not there, on a full disk too; what killed processes leave; one set of names for local and remote."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from ocbench import storage
+from ocbench.errors import DataError
+
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    storage.write_atomic(str(path), b"one")
+    with storage.replacing(str(path)) as file:
+        file.write(b"two")
+        file.flush()
+        assert path.read_bytes() == b"one"
+    assert path.read_bytes() == b"two"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_failure_midway_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one")
+
+    def write_half() -> None:
+        with storage.replacing(str(path)) as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@FULL
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one")
+    os.symlink("/dev/full", storage.beside_of(str(path)))
+    with pytest.raises(DataError, match=r"the disk is full: cannot write '.*a\.json'\n(.*\n)*.*MB free in"):
+        storage.write_atomic(str(path), b"two" * 10_000)
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_every_kind_of_failed_write_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot write"):
+        storage.write_atomic(str(tmp_path / "missing" / "a.json"), b"x")
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(DataError, match="cannot write"):
+        storage.make_folder(str(tmp_path / "file" / "folder"))
+    with pytest.raises(DataError, match=r"cannot write to 'memory://x'\n.*a local folder"):
+        storage.make_folder("memory://x")
+    quota = storage.write_error(str(tmp_path / "a"), OSError(errno.EDQUOT, "quota"), 2_000_000)
+    assert "the disk is full" in quota.message
+    assert "2.0 MB" in str(quota.expected)
+
+
+def test_what_killed_processes_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    dead = int(gone.stdout)
+    node = platform.node()
+    strays = [f"000000.tar.{node}-{dead}.part", f"manifest.json.{node}-{dead}.part"]
+    kept = [
+        f"000001.tar.{node}-{os.getpid()}.part", f"000002.tar.{node}-{os.getppid()}.part",
+        f"000003.tar.another-machine-{dead}.part", "000004.tar", f"notes.{node}-{dead}",
+    ]  # fmt: skip
+    for name in strays + kept:
+        (tmp_path / name).touch()
+    (tmp_path / f"folder.{node}-{dead}.part").mkdir()
+    storage.clear_parts(str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_reading_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"content")
+    assert storage.read_bytes(str(path)) == b"content"
+    assert storage.size_of(str(path)) == 7
+    assert storage.sha256_of(str(path)) == hashlib.sha256(b"content").hexdigest()
+    for read in (storage.read_bytes, storage.size_of, storage.sha256_of):
+        for missing in (tmp_path / "b", tmp_path):
+            with pytest.raises(DataError, match=f"cannot read '{missing}'"):
+                read(str(missing))
+
+
+def test_a_read_that_fails_midway_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __enter__(self) -> Broken:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def read(self) -> bytes:
+            raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(storage, "open_binary", lambda path: Broken())
+    with pytest.raises(DataError, match=r"cannot read 'disk'\n.*input/output error"):
+        storage.read_bytes("disk")
+
+
+def test_remote_files_have_the_same_words(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/storage-test/one/a": b"content", "/storage-test/b": b""})
+    assert storage.is_remote("memory://storage-test")
+    assert not storage.is_remote(str(tmp_path))
+    assert storage.exists("memory://storage-test/one/a")
+    assert not storage.exists("memory://storage-test/two")
+    assert storage.read_bytes("memory://storage-test/one/a") == b"content"
+    assert storage.size_of("memory://storage-test/one/a") == 7
+    assert storage.sha256_of("memory://storage-test/one/a") == hashlib.sha256(b"content").hexdigest()
+    assert dict(storage.walk("memory://storage-test")) == {
+        "memory://storage-test": ["b"],
+        "memory://storage-test/one": ["a"],
+    }
+    with pytest.raises(DataError, match="cannot read 'memory://storage-test/c'"):
+        storage.read_bytes("memory://storage-test/c")
+    memory.rm("/storage-test", recursive=True)
+
+
+def test_an_unknown_scheme_is_a_data_error() -> None:
+    for ask in (storage.exists, storage.read_bytes):
+        with pytest.raises(DataError, match=r"cannot reach 'nowhere://x'\n(.*\n)*.*is the address right"):
+            ask("nowhere://x")
+
+
+def test_walk_goes_through_links_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    found = list(storage.walk(str(tmp_path)))
+    assert [name for _, names in found for name in names] == ["file"]
+    assert list(storage.walk(str(tmp_path / "missing"))) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=f"cannot list '{tmp_path}'"):
+        list(storage.walk(str(tmp_path)))
+
+
+def test_remove_takes_files_folders_links_and_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for name in ("folder", "link", "missing"):
+        storage.remove(str(tmp_path / name))
+    assert os.listdir(tmp_path) == ["kept"]
+    assert os.listdir(tmp_path / "kept") == ["file"]
