@@ -4,9 +4,9 @@
     mini-fixed  textured objects on one brick ground
     mini-tex    textured objects on any ground, with `ood` (unseen shapes and materials) and `camo` (one material)
 
-A scene is a pure function of style, protocol, split and index: any subset, in any order, by any number of workers, is the
-same on one machine. Across machines its parameters are, and its pixels up to rounding. Changing how scenes are sampled
-makes a new protocol version.
+A scene is a pure function of style, protocol, split and index: any subset, in any order, by any number of workers, is
+the same on one machine. Across machines its parameters are, and its pixels up to rounding. Changing how scenes are
+sampled makes a new protocol version.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class Camera:
     """Position, orthonormal axes and half-extents of the image plane at depth 1."""
 
     position: np.ndarray  # float32 [3], world units
-    right: np.ndarray
+    right: np.ndarray  # level: its z is 0
     up: np.ndarray
     forward: np.ndarray
     half: tuple[float, float]  # half height and half width of the view at depth 1
@@ -28,14 +28,24 @@ class Camera:
         right /= np.linalg.norm(right)
         half = float(np.tan(np.radians(fov) / 2))
         up = np.cross(right, forward)
-        arrays = (np.asarray(a, F) for a in (position, right, up, forward))
-        return cls(*arrays, half=(half, half * size[1] / size[0]))
+        eye, right, up, forward = np.stack([position, right, up, forward]).astype(F)
+        return cls(eye, right, up, forward, (half, half * size[1] / size[0]))
 
-    def rays(self, height: int, width: int) -> np.ndarray:
-        """Directions through the pixel centres, float32 [H, W, 3], each with depth 1 per unit of t."""
+    def plane(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates of the pixel centres at depth 1: float32 [H], upwards, and [W], to the right."""
         y = (1 - (2 * np.arange(height, dtype=F) + 1) / height) * F(self.half[0])
         x = ((2 * np.arange(width, dtype=F) + 1) / width - 1) * F(self.half[1])
-        return self.forward + x[None, :, None] * self.right + y[:, None, None] * self.up
+        return y, x
+
+    def rays(self, y: np.ndarray, x: np.ndarray, inward: np.ndarray | None = None) -> np.ndarray:
+        """Directions through the plane's points, float32 [3, len(y) * len(x)], of depth 1; `inward` turns the axes."""
+        axes = np.stack([self.forward, self.up, self.right], 1)
+        forward, up, right = (axes if inward is None else inward @ axes).T[..., None]
+        return ((forward + up * y)[:, :, None] + (right * x)[:, None, :]).reshape(3, -1)
+
+    def ground_depth(self, y: np.ndarray) -> np.ndarray:
+        """float32 [len(y)]: depth of the plane z = 0 along the rays of each row; the horizon is never in view."""
+        return -self.position[2] / (self.forward[2] + self.up[2] * y)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 3] to (x, y) in [-1, 1] (right, up), float64 [..., 2]."""
@@ -54,10 +64,7 @@ class Camera:
         for axis, half in ((self.right, self.half[1]), (self.up, self.half[0])):
             across = float(offset @ axis)
             reach = depth * depth - radius * radius
-            if reach <= 0:  # the eye is within the slab of the sphere: no tangent
-                bounds += [-np.inf, np.inf]
-                continue
-            root = radius * np.sqrt(max(across * across + reach, 0.0))
+            root = radius * np.sqrt(across * across + reach)
             bounds += [(across * depth - root) / reach / half, (across * depth + root) / reach / half]
         return bounds[0], bounds[1], bounds[2], bounds[3]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,7 @@ FIELD_OF_VIEW = 32.0  # degrees
 JITTER = 0.35  # of the eye, world units
 FRAME = 0.86  # share of the half-frame within which centres must project
 SIZES = (0.36, 0.5, 0.72)  # radius, world units
+GROUND_TILES, BODY_TILES = 0.22, 0.55  # of a texture per world unit
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Layout:
 
     side: int  # pixels
     objects: tuple[int, int]
-    scale: float  # of the sizes
+    scale: float  # of the sizes and the textures
     spread: float  # half side of the placement square, world units
     gap: float  # between footprints, world units
     jitter: float  # of the camera, as a share
@@ -32,7 +34,7 @@ class Layout:
 
 
 QUICK = Layout(64, (2, 4), 1.35, 2.3, 0.03, 0.3, 0.5)
-FULL = Layout(128, (3, 10), 1.0, 2.9, 0.08, 1.0, 1.0)
+FULL = Layout(128, (3, 10), 1.0, 3.8, 0.08, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,16 @@ class Body:
     rotation: float  # about z, radians
     skin: Skin
 
+    @cached_property
+    def turn(self) -> np.ndarray:
+        """World to object axes, float32 [3, 3]."""
+        c, s = np.cos(self.rotation), np.sin(self.rotation)
+        return np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
+
+    def local(self, points: np.ndarray) -> np.ndarray:
+        """World points in the unit space of the shape, float32 [3, n]."""
+        return self.turn @ ((points - np.array(self.centre, np.float32)[:, None]) / np.float32(self.radius))
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -99,9 +111,9 @@ def sample(style: Style, layout: Layout, random: np.random.Generator, size: tupl
     camera = Camera.looking_at(eye, TARGET, FIELD_OF_VIEW, size)
     count = int(random.integers(layout.objects[0], layout.objects[1] + 1))
     shared = str(random.choice(style.grounds))
-    ground = _skin(shared, random, 0.22)
+    ground = _skin(shared, random, GROUND_TILES / layout.scale)
     if style.fixed_ground:
-        ground = Skin(style.grounds[0], (0.13, 0.41), 0.35, 0.22)
+        ground = Skin(style.grounds[0], (0.13, 0.41), 0.35, GROUND_TILES / layout.scale)
     light = tuple(float(v) for v in np.array([-3.6, -7.0, 10.0]) + random.uniform(-0.6, 0.6, 3) * layout.jitter)
     bodies: list[Body] = []
     for _ in range(count):
@@ -109,7 +121,7 @@ def sample(style: Style, layout: Layout, random: np.random.Generator, size: tupl
         radius = float(random.choice(SIZES)) * layout.scale * float(random.uniform(0.93, 1.07))
         place = _free_place(shape.footprint * radius, shape.base * radius, bodies, camera, layout, random)
         name = shared if style.shared else str(random.choice(style.materials))
-        rotation, skin = float(random.uniform(0, 2 * np.pi)), _skin(name, random, 0.55)
+        rotation, skin = float(random.uniform(0, 2 * np.pi)), _skin(name, random, BODY_TILES / layout.scale)
         if place is None:
             return None
         bodies.append(Body(shape.name, place, radius, rotation, skin))
@@ -125,14 +137,10 @@ def _skin(name: str, random: np.random.Generator, scale: float) -> Skin:
 def _free_place(
     footprint: float, base: float, bodies: list[Body], camera: Camera, layout: Layout, random: np.random.Generator
 ) -> tuple[float, float, float] | None:
-    tries = random.uniform(-layout.spread, layout.spread, (40, 2))
-    for x, y in tries:
-        if np.abs(camera.project(np.array([x, y, base]))).max() > FRAME:
-            continue
-        apart = [
-            np.hypot(x - b.centre[0], y - b.centre[1]) - footprint - SHAPES[b.shape].footprint * b.radius
-            for b in bodies
-        ]
-        if not apart or min(apart) >= layout.gap:
-            return float(x), float(y), float(base)
-    return None
+    tries = np.append(random.uniform(-layout.spread, layout.spread, (40, 2)), np.full((40, 1), base), axis=1)
+    free = np.abs(camera.project(tries)).max(axis=1) <= FRAME
+    for body in bodies:
+        apart = footprint + SHAPES[body.shape].footprint * body.radius + layout.gap
+        free &= np.hypot(tries[:, 0] - body.centre[0], tries[:, 1] - body.centre[1]) >= apart
+    x, y, z = (float(v) for v in tries[free.argmax()])
+    return (x, y, z) if free.any() else None

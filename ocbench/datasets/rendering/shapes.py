@@ -1,7 +1,8 @@
-"""Ray intersection, normals and texture mapping of the shapes, in their own unit space.
+"""Where rays meet the shapes, normals there, and how a texture is laid on, each in the shape's own unit space.
 
-All arrays are float32 structures of n rows. `intersect` gives t (infinity for a miss) of the nearest hit in front of the
-origin, and the outward normal there. Directions need not be normalised.
+Vectors are float32 [3, n]. `hit(origin, direction)` gives t, infinity for a miss, of the nearest surface in front of
+the origin ([3, 1] or [3, n]); directions need not be normalised. `normal(points)` is the outward one at surface points.
+Misses run through as NaN, so callers silence NumPy's warnings of invalid values.
 """
 
 from __future__ import annotations
@@ -16,137 +17,152 @@ MISS = F(np.inf)
 NEAR = F(1e-4)  # hits nearer than this are the surface that the ray left
 GOLDEN = (1 + 5**0.5) / 2
 
-Hit = tuple[np.ndarray, np.ndarray]
-Intersect = Callable[[np.ndarray, np.ndarray], Hit]
-
 
 @dataclass(frozen=True)
 class Shape:
     """A shape of unit size that rests on the plane z = -base."""
 
     name: str
-    intersect: Intersect
+    hit: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    normal: Callable[[np.ndarray], np.ndarray]
     base: float  # distance from the centre to the plane it rests on
     bound: float  # radius of its bounding sphere
     footprint: float  # radius of its circle on the ground
     mapping: str  # box, cylinder or triplanar
 
 
-def _first(near: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """The nearer of two roots that lies in front of the origin."""
-    return np.where(near > NEAR, near, np.where(far > NEAR, far, MISS))
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products of vectors [3, n] or [3, 1], float32 [n]."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def sphere(origin: np.ndarray, direction: np.ndarray) -> Hit:
-    """Unit sphere."""
-    a = np.einsum("ij,ij->i", direction, direction)
-    b = np.einsum("ij,ij->i", origin, direction)
-    c = np.einsum("ij,ij->i", origin, origin) - 1
-    square = b * b - a * c
-    root = np.sqrt(np.maximum(square, 0))
-    t = np.where(square > 0, _first((-b - root) / a, (-b + root) / a), MISS)
-    return t, origin + np.where(np.isfinite(t), t, 0)[:, None] * direction
+def unit(a: np.ndarray) -> np.ndarray:
+    """The vectors [3, n] at length 1."""
+    return a / np.sqrt(dot(a, a))
 
 
-def convex(planes: np.ndarray, offsets: np.ndarray) -> Intersect:
-    """The solid of all p with planes @ p <= offsets; unit normals [m, 3], offsets [m]."""
-    normals, heights = planes.astype(F), offsets.astype(F)
-
-    def intersect(origin: np.ndarray, direction: np.ndarray) -> Hit:
-        speed = direction @ normals.T
-        speed = np.where(np.abs(speed) < 1e-9, F(1e-9), speed)
-        t = (heights - origin @ normals.T) / speed
-        entering = np.where(speed < 0, t, -MISS)
-        leaving = np.where(speed > 0, t, MISS)
-        face_in, face_out = entering.argmax(axis=1), leaving.argmin(axis=1)
-        rows = np.arange(len(t))
-        enter, leave = entering[rows, face_in], leaving[rows, face_out]
-        hit = enter < leave
-        outside = enter > NEAR
-        found = np.where(hit, np.where(outside, enter, np.where(leave > NEAR, leave, MISS)), MISS)
-        return found, normals[np.where(outside, face_in, face_out)]
-
-    return intersect
+def _nearest(enter: np.ndarray, leave: np.ndarray) -> np.ndarray:
+    """The first end of the stretch within a solid that lies in front of the origin; NaN at either end is a miss."""
+    return np.where(enter < leave, np.where(enter > NEAR, enter, np.where(leave > NEAR, leave, MISS)), MISS)
 
 
-def cylinder(origin: np.ndarray, direction: np.ndarray, radius: float = 0.86, half: float = 0.86) -> Hit:
-    """Upright closed cylinder."""
-    a = direction[:, 0] ** 2 + direction[:, 1] ** 2
-    b = origin[:, 0] * direction[:, 0] + origin[:, 1] * direction[:, 1]
-    square = b * b - a * (origin[:, 0] ** 2 + origin[:, 1] ** 2 - F(radius * radius))
-    root = np.sqrt(np.maximum(square, 0))
-    a = np.maximum(a, F(1e-12))
-    side_in, side_out = (-b - root) / a, (-b + root) / a
-    rise = np.where(np.abs(direction[:, 2]) < 1e-9, F(1e-9), direction[:, 2])
-    low, high = (-half - origin[:, 2]) / rise, (half - origin[:, 2]) / rise
-    cap_in, cap_out = np.minimum(low, high), np.maximum(low, high)
-    enter, leave = np.maximum(side_in, cap_in), np.minimum(side_out, cap_out)
-    hit = (square > 0) & (enter < leave)
-    t = np.where(hit, _first(enter, leave), MISS)
-    point = origin + np.where(np.isfinite(t), t, 0)[:, None] * direction
-    capped = np.where(enter > NEAR, cap_in > side_in, cap_out < side_out)
-    normal = point / F(radius)
-    normal[:, 2] = 0
-    normal[capped] = 0
-    normal[capped, 2] = np.sign(point[capped, 2])
-    return t.astype(F), normal.astype(F)
+def _roots(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both roots of a t^2 + 2 b t + c, for a > 0 the smaller one first; NaN where there is none."""
+    root = np.sqrt(b * b - a * c)
+    return (-b - root) / a, (-b + root) / a
 
 
-def cone(origin: np.ndarray, direction: np.ndarray, radius: float = 0.95, height: float = 1.9) -> Hit:
-    """Upright cone, apex at height / 2, closed below."""
-    slope = F(radius / height)
-    apex = F(height / 2)
-    oz, dz = apex - origin[:, 2], -direction[:, 2]
-    a = direction[:, 0] ** 2 + direction[:, 1] ** 2 - (slope * dz) ** 2
-    b = origin[:, 0] * direction[:, 0] + origin[:, 1] * direction[:, 1] - slope * slope * oz * dz
-    c = origin[:, 0] ** 2 + origin[:, 1] ** 2 - (slope * oz) ** 2
-    square = b * b - a * c
-    root = np.sqrt(np.maximum(square, 0))
-    a = np.where(np.abs(a) < 1e-9, F(1e-9), a)
-    best = np.full(len(a), MISS, F)
-    normal = np.zeros_like(origin)
-    for t in ((-b - root) / a, (-b + root) / a):
-        z = origin[:, 2] + t * direction[:, 2]
-        good = (square > 0) & (t > NEAR) & (t < best) & (z <= apex) & (z >= -apex)
+def _between(origin: np.ndarray, direction: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where the rays enter and leave the slab of coordinates within -half..half."""
+    inverse = 1 / np.where(np.abs(direction) < 1e-9, F(1e-9), direction)
+    middle, extent = -origin * inverse, half * np.abs(inverse)
+    return middle - extent, middle + extent
+
+
+def _sphere(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    return _nearest(*_roots(dot(direction, direction), dot(origin, direction), dot(origin, origin) - 1))
+
+
+def _cube(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    enter, leave = _between(origin, direction, CUBE)
+    return _nearest(enter.max(axis=0), leave.min(axis=0))
+
+
+def _cube_normal(points: np.ndarray) -> np.ndarray:
+    size = np.abs(points)
+    return np.where(size == size.max(axis=0), np.sign(points), F(0))
+
+
+def _convex(planes: np.ndarray, offsets: np.ndarray) -> tuple[Callable, Callable]:
+    """`hit` and `normal` of the solid of all p with planes @ p <= offsets; unit normals [m, 3], offsets [m]."""
+    normals, heights = planes.astype(F), offsets.astype(F)[:, None]
+
+    def hit(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        speed = normals @ direction
+        t = (heights - normals @ origin) / np.where(np.abs(speed) < 1e-9, F(1e-9), speed)
+        return _nearest(np.where(speed < 0, t, -MISS).max(axis=0), np.where(speed < 0, MISS, t).min(axis=0))
+
+    def normal(points: np.ndarray) -> np.ndarray:
+        return normals[(normals @ points - heights).argmax(axis=0)].T
+
+    return hit, normal
+
+
+def _cylinder(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    side_in, side_out = _roots(
+        direction[0] ** 2 + direction[1] ** 2,
+        origin[0] * direction[0] + origin[1] * direction[1],
+        origin[0] ** 2 + origin[1] ** 2 - CYLINDER**2,
+    )
+    cap_in, cap_out = _between(origin[2], direction[2], CYLINDER)
+    return _nearest(np.maximum(side_in, cap_in), np.minimum(side_out, cap_out))
+
+
+def _cylinder_normal(points: np.ndarray) -> np.ndarray:
+    across = np.maximum(np.hypot(points[0], points[1]), F(1e-6))
+    capped = np.abs(points[2]) > across
+    flat = np.where(capped, F(0), points / across)
+    flat[2] = np.where(capped, np.sign(points[2]), F(0))
+    return flat
+
+
+def _cone(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Upright, the apex at z = CONE, closed below at z = -CONE, where its radius is CONE."""
+    drop, fall = (CONE - origin[2]) / 2, -direction[2] / 2  # the radius there, and how it grows along the ray
+    a = direction[0] ** 2 + direction[1] ** 2 - fall**2
+    b = origin[0] * direction[0] + origin[1] * direction[1] - drop * fall
+    c = origin[0] ** 2 + origin[1] ** 2 - drop**2
+    best = np.full(direction.shape[1], MISS, F)
+    for t in _roots(np.where(np.abs(a) < 1e-9, F(1e-9), a), b, c):
+        good = (t > NEAR) & (t < best) & (np.abs(origin[2] + t * direction[2]) <= CONE)
         best = np.where(good, t, best)
-    point = origin + np.where(np.isfinite(best), best, 0)[:, None] * direction
-    normal[:, :2] = point[:, :2]
-    normal[:, 2] = slope * slope * (apex - point[:, 2])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    rise = np.where(np.abs(direction[:, 2]) < 1e-9, F(1e-9), direction[:, 2])
-    floor = (-apex - origin[:, 2]) / rise
-    at = origin[:, :2] + floor[:, None] * direction[:, :2]
-    good = (floor > NEAR) & (floor < best) & ((at * at).sum(axis=1) < radius * radius)
-    normal[good] = [0, 0, -1]
-    return np.where(good, floor, best).astype(F), normal.astype(F)
+    base = (-CONE - origin[2]) / np.where(np.abs(direction[2]) < 1e-9, F(1e-9), direction[2])
+    within = (origin[0] + base * direction[0]) ** 2 + (origin[1] + base * direction[1]) ** 2 < CONE**2
+    return np.where(within & (base > NEAR) & (base < best), base, best)
 
 
-def torus(origin: np.ndarray, direction: np.ndarray, ring: float = 0.72, tube: float = 0.3, steps: int = 28) -> Hit:
-    """Torus lying flat, by sphere tracing from where the ray meets its bounding sphere."""
-    speed = np.linalg.norm(direction, axis=1)
-    b = np.einsum("ij,ij->i", origin, direction) / (speed * speed)
-    square = b * b - (np.einsum("ij,ij->i", origin, origin) - (ring + tube) ** 2) / (speed * speed)
-    t = np.where(square > 0, np.maximum(-b - np.sqrt(np.maximum(square, 0)), NEAR), 0).astype(F)
-    end = np.where(square > 0, -b + np.sqrt(np.maximum(square, 0)), -1)
-    for _ in range(steps):
-        point = origin + t[:, None] * direction
-        gap = np.hypot(np.hypot(point[:, 0], point[:, 1]) - F(ring), point[:, 2]) - F(tube)
-        t = t + np.where(t < end, gap / speed, 0).astype(F)
-    point = origin + t[:, None] * direction
-    across = np.maximum(np.hypot(point[:, 0], point[:, 1]), 1e-9)
-    centre = np.zeros_like(point)
-    centre[:, :2] = point[:, :2] / across[:, None] * F(ring)
-    normal = point - centre
-    length = np.linalg.norm(normal, axis=1)
-    hit = (t < end) & (np.abs(length - tube) < 0.01)
-    return np.where(hit, t, MISS).astype(F), (normal / np.maximum(length, 1e-9)[:, None]).astype(F)
+def _cone_normal(points: np.ndarray) -> np.ndarray:
+    slant = np.stack([points[0], points[1], (CONE - points[2]) / 4])
+    slant /= np.sqrt(np.maximum(dot(slant, slant), F(1e-12)))
+    below = points[2] < -CONE + 1e-3
+    return np.where(below, np.array([[0], [0], [-1]], F), slant)
+
+
+def _torus(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Lying flat; sphere tracing within the upright cylinder that holds it."""
+    low, high = _between(origin[2], direction[2], TUBE)
+    near, far = _roots(
+        direction[0] ** 2 + direction[1] ** 2,
+        origin[0] * direction[0] + origin[1] * direction[1],
+        origin[0] ** 2 + origin[1] ** 2 - (RING + TUBE) ** 2,
+    )
+    start, end = np.maximum(np.maximum(low, near), NEAR), np.minimum(high, far)
+    found = np.full(direction.shape[1], MISS, F)
+    rays = np.flatnonzero(start < end)
+    p, d, t, end = (np.broadcast_to(origin, direction.shape)[:, rays], direction[:, rays], start[rays], end[rays])
+    speed = np.sqrt(dot(d, d))
+    for _ in range(20):
+        gap = _tube_gap(p + t * d)
+        t = np.minimum(t + gap / speed, end)
+    hit = (t < end) & (gap < 0.01)
+    found[rays[hit]] = t[hit]
+    return found
+
+
+def _tube_gap(points: np.ndarray) -> np.ndarray:
+    return np.hypot(np.hypot(points[0], points[1]) - RING, points[2]) - TUBE
+
+
+def _torus_normal(points: np.ndarray) -> np.ndarray:
+    inner = points[:2] * (1 - RING / np.maximum(np.hypot(points[0], points[1]), F(1e-6)))
+    return unit(np.concatenate([inner, points[2:]]))
 
 
 def _icosahedron() -> tuple[np.ndarray, np.ndarray]:
     """Unit face normals and in-radius of the icosahedron of circumradius 1.05, turned to rest on a face."""
-    corners = [(s, t) for s in (-1, 1) for t in (-1, 1)]
-    normals = [(s, t, u) for s, t in corners for u in (-1, 1)]
-    for s, t in corners:
+    signs = [(s, t) for s in (-1, 1) for t in (-1, 1)]
+    normals: list[tuple[float, float, float]] = [(s, t, u) for s, t in signs for u in (-1, 1)]
+    for s, t in signs:
         first, second = s / GOLDEN, t * GOLDEN
         normals += [(0, first, second), (first, second, 0), (second, 0, first)]
     faces = np.array(normals, np.float64) / np.sqrt(3)
@@ -167,19 +183,19 @@ def _pyramid(half: float = 0.9, height: float = 1.6) -> tuple[np.ndarray, np.nda
     return planes, np.array([half / length / 2] * 4 + [height / 2])
 
 
-CUBE = 0.78  # half side
-_AXES = np.concatenate([np.eye(3), -np.eye(3)])
+CUBE, CYLINDER, CONE = 0.78, 0.86, 0.95  # half heights
+RING, TUBE = 0.72, 0.3  # radii of the torus
 _BALL = _icosahedron()
 
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("sphere", sphere, 1.0, 1.0, 1.0, "triplanar"),
-        Shape("cube", convex(_AXES, np.full(6, CUBE)), CUBE, CUBE * 3**0.5, CUBE * 2**0.5, "box"),
-        Shape("cylinder", cylinder, 0.86, 0.86 * 2**0.5, 0.86, "cylinder"),
-        Shape("cone", cone, 0.95, 0.95 * 2**0.5, 0.95, "triplanar"),
-        Shape("torus", torus, 0.3, 1.02, 1.02, "triplanar"),
-        Shape("icosahedron", convex(*_BALL), float(_BALL[1][0]), 1.05, 1.0, "box"),
-        Shape("pyramid", convex(*_pyramid()), 0.8, (2 * 0.9**2 + 0.8**2) ** 0.5, 0.9 * 2**0.5, "box"),
+        Shape("sphere", _sphere, lambda points: points, 1.0, 1.0, 1.0, "triplanar"),
+        Shape("cube", _cube, _cube_normal, CUBE, CUBE * 3**0.5, CUBE * 2**0.5, "box"),
+        Shape("cylinder", _cylinder, _cylinder_normal, CYLINDER, CYLINDER * 2**0.5, CYLINDER, "cylinder"),
+        Shape("cone", _cone, _cone_normal, CONE, CONE * 2**0.5, CONE, "triplanar"),
+        Shape("torus", _torus, _torus_normal, TUBE, RING + TUBE, RING + TUBE, "triplanar"),
+        Shape("icosahedron", *_convex(*_BALL), float(_BALL[1][0]), 1.05, 1.0, "box"),
+        Shape("pyramid", *_convex(*_pyramid()), 0.8, (2 * 0.9**2 + 0.8**2) ** 0.5, 0.9 * 2**0.5, "box"),
     )
 }
