@@ -31,12 +31,13 @@ def parse_data(text: str) -> DataWord:
         return DataWord(None, folder=text.rstrip("/"))
     if "://" in text or "/" in text:
         raise DataError(f"no prepared split at '{text}'", expected=f"a folder with {MANIFEST}")
-    rest, _, protocol = text.partition("@")
-    dataset, _, splits = rest.partition(":")
-    if not dataset:
-        raise UsageError(f"'{text}' names no dataset", expected="DATASET[:SPLIT[,SPLIT]][@PROTOCOL]")
+    rest, at, protocol = text.partition("@")
+    dataset, colon, splits = rest.partition(":")
+    names = tuple(splits.split(",")) if colon else ()
+    if not dataset or "" in names or (at and not protocol):
+        fault = "has an empty place" if dataset else "names no dataset"
+        raise UsageError(f"'{text}' {fault}", expected="DATASET[:SPLIT[,SPLIT]][@PROTOCOL]")
     chosen = registry.dataset(dataset).protocol(protocol or None)
-    names = tuple(name for name in splits.split(",") if name)
     for name in names:
         chosen.split(name)
     return DataWord(dataset, names, protocol or None)
@@ -45,9 +46,9 @@ def parse_data(text: str) -> DataWord:
 class PreparedSplit(Sequence[Scene]):
     """The scenes of one prepared split, in manifest order, read from its shards when asked for."""
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self.manifest = Manifest.load(directory)
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = os.fspath(directory).rstrip("/")
+        self.manifest = Manifest.load(self.directory)
         self.keys = self.manifest.keys
 
     @property
@@ -159,15 +160,16 @@ def prepared_splits(data_dir: str, dataset: str, protocol: Protocol) -> list[str
 
 
 def open_dataset(
-    dataset: str, split: str = "test", protocol: str | None = None, data_dir: str | None = None
+    dataset: str | os.PathLike[str], split: str = "test", protocol: str | None = None, data_dir: str | None = None
 ) -> PreparedSplit:
     """A prepared split as a sequence of `Scene`; `dataset` is a name or the folder of a split.
 
     `protocol` None is the dataset's default; `data_dir` None is $OCBENCH_DATA, else "data". UnknownNameError for names
     that do not exist, DataError with the command to type where the split is not prepared.
     """
+    dataset = os.fspath(dataset)
     if storage.exists(f"{dataset.rstrip('/')}/{MANIFEST}"):
-        return PreparedSplit(dataset.rstrip("/"))
+        return PreparedSplit(dataset)
     chosen = registry.dataset(dataset).protocol(protocol)
     chosen.split(split)
     data_dir = data_dir or os.environ.get("OCBENCH_DATA", "data")

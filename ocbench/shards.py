@@ -122,7 +122,7 @@ class Manifest:
     @classmethod
     def load(cls, directory: str, name: str = MANIFEST) -> Manifest:
         """The manifest of a split's folder, or DataError."""
-        path = f"{directory.rstrip('/')}/{name}"
+        path = f"{directory}/{name}"
         try:
             record = json.loads(storage.read_bytes(path))
             if record["format"] != FORMAT:

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from ocbench import imaging, jobs
+from ocbench import imaging, jobs, prepare
+from ocbench.prepared import PreparedSplit, split_directory
 from ocbench.scene import DatasetSpec, Part, Protocol, Scene, Split
 
 SIDE, COUNT, OBJECTS = 24, 20, 9
@@ -78,3 +80,13 @@ def plan(
     """What `prepare` takes."""
     chosen = jobs.Options(**options)  # type: ignore[arg-type]
     return jobs.plan(spec, spec.protocol(), str(data_dir), raw=str(source), splits=splits, options=chosen)
+
+
+def prepared(folder: Path, split: str = "train", per_shard: int = 3) -> PreparedSplit:
+    """A split prepared under `<folder>/data` from `<folder>/raw`, in small shards."""
+    if not (folder / "raw").exists():
+        write(folder / "raw")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "SCENES_PER_SHARD", per_shard)
+        prepare.prepare(plan(folder / "data", folder / "raw", [split]))
+    return PreparedSplit(split_directory(str(folder / "data"), SPEC.name, PROTOCOL.name, split))
