@@ -1,10 +1,7 @@
-"""The toy dataset prepared once, and the loop called in this process."""
+"""The loop called in this process, on the toy dataset."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +22,9 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def squares_dir(toy_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def squares_dir(finished_toy: Path) -> Path:
     """A data folder in which the toy package's dataset is prepared."""
-    folder = tmp_path_factory.mktemp("squares")
-    paths = os.pathsep.join([str(toy_site), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "ocbench", "prepare", "squares", "--quiet", "--data-dir", str(folder)]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": paths})
-    return folder
+    return finished_toy / "data"
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path, capl
     first, second, third = saved_run(tmp_path, 3, 6, 9)
     cut(second)
     cut(third)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="ocbench"):
         assert checkpoint.newest_whole(tmp_path) == first
     assert [f"'{third}' is damaged" in caplog.text, f"'{second}' is damaged" in caplog.text] == [True, True]
     cut(first)

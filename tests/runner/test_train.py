@@ -215,7 +215,7 @@ def test_a_probe_that_comes_to_nothing_ends_no_run(training: Any, caplog: pytest
         def predict(self, images: torch.Tensor, detail: bool = False) -> Prediction:
             return Prediction(torch.full((len(images), 2, 16, 16), float("nan")))
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="ocbench"):
         training(tiny_plugin(Blind), eval_every=8)
     assert "the probe at update 8 came to nothing: the predicted weights are not finite" in caplog.text
 
