@@ -13,13 +13,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocbench.errors import DataError, RunError
+from ocbench import storage
+from ocbench.errors import RunError
 
 SHEET_SCHEMA = "ocbench.scores/1"
 RUN_SCHEMA = "ocbench.run/1"
@@ -200,8 +200,13 @@ def find_run(word: str, runs_dir: str | Path) -> Path:
 
 def append_log(run_dir: str | Path, record: Mapping[str, Any]) -> None:
     """Adds one line to log.jsonl."""
-    with open(Path(run_dir) / "log.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(_without_nan(dict(record))) + "\n")
+    path = Path(run_dir) / "log.jsonl"
+    line = json.dumps(_without_nan(dict(record))) + "\n"
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as wrong:
+        raise storage.write_error(str(path), wrong, len(line)) from wrong
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
@@ -220,18 +225,9 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a JSON file beside its place and renames it there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as wrong:
-        beside.unlink(missing_ok=True)
-        raise DataError(f"cannot write '{path}'", found=str(wrong), hint="is the disk full?") from wrong
+    """Writes a JSON file, whole or not at all."""
+    storage.make_folder(str(path.parent))
+    storage.write_atomic(str(path), json.dumps(record, indent=1).encode())
 
 
 def read_json(path: Path, schema: str, what: str) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def write_error(path: str, wrong: OSError, written: int = 0) -> DataError:
             f"the disk is full: cannot write '{path}'",
             expected=f"room for more than the {written / 1e6:,.1f} MB that were written",
             found=f"{free / 1e6:,.1f} MB free in '{folder}'",
-            hint="free some space, or name another --data-dir, and run the same command again: what is whole is kept",
+            hint="free some space, or name another --data-dir or --runs-dir, and run it again: what is whole is kept",
         )
     return DataError(f"cannot write '{path}'", found=str(wrong))
 

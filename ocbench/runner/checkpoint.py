@@ -34,16 +34,11 @@ def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     beside = Path(storage.beside_of(str(folder)))
     try:
-        beside.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(str(beside))
         for name, data in {**files, DIGESTS: json.dumps(digests).encode()}.items():
-            with open(beside / name, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            storage.write_atomic(str(beside / name), data)
         storage.remove(str(folder))
         os.replace(beside, folder)
-    except OSError as wrong:
-        raise storage.write_error(str(folder), wrong) from wrong
     finally:
         storage.remove(str(beside))
 

@@ -16,7 +16,7 @@ def is_done(run: RunConfig, run_dir: Path, resume: str) -> bool:
     """Whether nothing is left to train; RunError where the folder holds anything but this run."""
     hint = f"choose a name: --name {_free_name(run_dir)}"
     if not (run_dir / "run.json").is_file():
-        strange = [path.name for path in run_dir.glob("[!.]*")]  # a dot: what a killed write left
+        strange = [path.name for path in run_dir.glob("*") if path.suffix != ".part"]  # what a killed write left
         if strange:
             raise RunError(f"'{run_dir}' holds something that is no run", found=", ".join(strange[:5]), hint=hint)
         return False
@@ -35,7 +35,8 @@ def claim(run: RunConfig, run_dir: Path, keys: Sequence[str]) -> None:
         run.save(run_dir)
     if not (run_dir / "scenes.txt").is_file():
         storage.write_atomic(str(run_dir / "scenes.txt"), ("\n".join(keys) + "\n").encode())
-    storage.clear_parts(str(run_dir / "checkpoints"))
+    for folder in (run_dir, run_dir / "checkpoints"):
+        storage.clear_parts(str(folder))
 
 
 def checkpoint_to_resume(run: RunConfig, run_dir: Path, resume: str) -> Path | None:

@@ -70,9 +70,7 @@ def _check_weights(weights: torch.Tensor, images: torch.Tensor) -> None:
 
 
 def _wrong_shape(what: str, expected: object, found: torch.Tensor) -> PluginError:
-    return PluginError(
-        f"the predicted {what} have the wrong shape", expected=f"{expected}", found=f"{list(found.shape)}"
-    )
+    return PluginError(f"wrong shape of the predicted {what}", expected=f"{expected}", found=f"{list(found.shape)}")
 
 
 def _predicted(

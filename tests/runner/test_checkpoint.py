@@ -170,7 +170,7 @@ def test_the_last_checkpoints_and_the_ends_of_phases_stay(tmp_path: Path) -> Non
 def test_a_full_disk_leaves_the_checkpoints_before_whole(tmp_path: Path) -> None:
     (folder,) = saved_run(tmp_path, 3)
     for name in ("0000006", "0000003"):
-        with file_size_limit(1000), pytest.raises(DataError, match=f"cannot write '(?s:.*){name}'"):
+        with file_size_limit(1000), pytest.raises(DataError, match=f"cannot write '.*{name}"):
             checkpoint.save(folder.with_name(name), network(1), STATE)
     assert [path.name for path in folder.parent.iterdir()] == ["0000003"]
     loaded = network(2)

@@ -80,7 +80,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_first_write_left_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / ".run.json.77").write_text("{")
+    Path(storage.beside_of(str(tmp_path / "run.json"))).write_text("{")
     assert not claim.is_done(RUN, tmp_path, "auto")
 
 
@@ -129,5 +129,6 @@ def test_what_a_killed_save_left_is_removed(run_dir: Path, monkeypatch: pytest.M
     with monkeypatch.context() as as_another:
         as_another.setattr(os, "getpid", lambda: 4194304)  # no process has so high a number
         Path(storage.beside_of(str(run_dir / "checkpoints" / "0000005"))).mkdir()
+        Path(storage.beside_of(str(run_dir / "run.json"))).write_text("{")
     claim.claim(RUN, run_dir, ["a", "b"])
-    assert list((run_dir / "checkpoints").iterdir()) == []
+    assert [path.name for path in run_dir.rglob("*") if path.suffix == ".part"] == []

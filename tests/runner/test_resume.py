@@ -239,7 +239,7 @@ def test_a_full_disk_ends_the_run_with_its_last_checkpoint_whole(training: Any, 
             resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
 
     try:
-        with pytest.raises(DataError, match=r"cannot write '.*0000012'"):
+        with pytest.raises(DataError, match=r"cannot write '.*0000012"):
             training("toy", *MODELS["toy"], save_every="3", progress=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
