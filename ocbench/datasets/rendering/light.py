@@ -9,7 +9,7 @@ from ocbench.datasets.rendering.shapes import dot, unit
 from ocbench.datasets.rendering.surfaces import Surface
 
 F = np.float32
-KEY, SKY, EARTH = 2.05, np.array([[0.50], [0.54], [0.60]], F), np.array([[0.27], [0.25], [0.23]], F)
+KEY, SKY, EARTH = 1.1, np.array([[0.77], [0.81], [0.87]], F), np.array([[0.42], [0.40], [0.38]], F)
 FILLS = ((unit(np.array([[0.9], [0.2], [0.45]], F)), 0.26), (unit(np.array([[0.3], [-0.95], [0.35]], F)), 0.2))
 
 
@@ -22,7 +22,7 @@ def radiance(
     key = KEY * np.maximum(dot(normal, towards), 0) * lit * (0.6 + 0.4 * sky)
     fill = sum(strength * np.maximum(dot(normal, direction), 0) for direction, strength in FILLS) * sky
     ambient = ((SKY + EARTH) / 2 + (SKY - EARTH) / 2 * normal[2]) * sky
-    shown = surface.colour * (ambient + (key + fill)) * (0.62 * (1 - 0.75 * surface.metal))
+    shown = surface.colour * (ambient + (key + fill)) * (0.74 * (1 - 0.75 * surface.metal))
     if np.any(surface.shine):  # the plane of the plain style has no highlight
         spark = np.exp(surface.gloss * (dot(normal, unit(towards + view)) - 1))  # nearly cos^gloss, and faster
         shown += surface.shine * 1.3 * lit * spark

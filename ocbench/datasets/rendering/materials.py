@@ -66,7 +66,7 @@ def material(name: str) -> Material:
     kind, _, variant = name.partition("-")
     flat = np.zeros((SIDE, SIDE))
     if name == PLANE:
-        grain = 0.40 * (0.97 + 0.06 * patterns.noise(random, 8))
+        grain = 0.275 * (0.97 + 0.06 * patterns.noise(random, 8))
         return Material(_stack(np.repeat(grain[..., None], 3, 2), flat), 0.0, 8)
     if kind in ("matte", "metal"):
         colour = np.broadcast_to(linear(CLEVR_COLOURS[variant]), (SIDE, SIDE, 3))

@@ -30,7 +30,7 @@ class Layout:
     spread: float  # half side of the placement square, world units
     gap: float  # between footprints, world units
     jitter: float  # of the camera, as a share
-    shadow: float  # strength
+    shadow: float  # strength of cast shadows and of the darkening near contacts
 
 
 QUICK = Layout(64, (2, 4), 1.35, 2.3, 0.03, 0.3, 0.5)

@@ -61,7 +61,7 @@ def open_sky(stage: Stage, points: np.ndarray, facing: np.ndarray, own: np.ndarr
         offset = np.array(body.centre, F)[:, None] - points
         square = np.maximum(dot(offset, offset), body.radius**2)
         hidden = np.maximum(dot(offset, facing), 0) * body.radius**2 / (square * np.sqrt(square))
-        left *= 1 - 0.75 * np.where(own == number, 0, hidden)
+        left *= 1 - 0.75 * stage.shadow * np.where(own == number, 0, hidden)
     return left
 
 
