@@ -28,7 +28,7 @@ from ocbench.shards import MANIFEST, Manifest, ShardRecord, recorded
 
 Progress = Callable[[int, int, str], None]
 Say = Callable[[str, str], None]
-OURS = re.compile(r"\d{6,}\.tar(\.json)?|(manifest|plan)\.json|.+\.part")  # the only files that --overwrite removes
+OURS = re.compile(r"\d{6,}\.tar(\.json)?|(manifest|plan)\.json")  # the only files that --overwrite removes
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def _claimed(plan: Plan, found: Range) -> _Target:
 
 
 def _names(directory: str) -> list[str]:
-    return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    """The files in the folder, but for hidden ones and those that another prepare has in hand."""
+    return sorted(name for name in os.listdir(directory) if not name.startswith(".") and not name.endswith(".part"))
 
 
 def _clear(directory: str) -> None:
