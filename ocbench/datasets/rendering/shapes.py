@@ -141,10 +141,10 @@ def _torus(origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
     rays = np.flatnonzero(start < end)
     p, d, t, end = (np.broadcast_to(origin, direction.shape)[:, rays], direction[:, rays], start[rays], end[rays])
     speed = np.sqrt(dot(d, d))
-    for _ in range(20):
+    for _ in range(28):
         gap = _tube_gap(p + t * d)
         t = np.minimum(t + gap / speed, end)
-    hit = (t < end) & (gap < 0.01)
+    hit = (t < end) & (gap < 0.003)
     found[rays[hit]] = t[hit]
     return found
 
@@ -195,7 +195,7 @@ SHAPES = {
         Shape("cylinder", _cylinder, _cylinder_normal, CYLINDER, CYLINDER * 2**0.5, CYLINDER, "cylinder"),
         Shape("cone", _cone, _cone_normal, CONE, CONE * 2**0.5, CONE, "triplanar"),
         Shape("torus", _torus, _torus_normal, TUBE, RING + TUBE, RING + TUBE, "triplanar"),
-        Shape("icosahedron", *_convex(*_BALL), float(_BALL[1][0]), 1.05, 1.0, "box"),
+        Shape("icosahedron", *_convex(*_BALL), float(_BALL[1][0]), 1.05, 1.04, "box"),
         Shape("pyramid", *_convex(*_pyramid()), 0.8, (2 * 0.9**2 + 0.8**2) ** 0.5, 0.9 * 2**0.5, "box"),
     )
 }
