@@ -47,7 +47,7 @@ def _shape(split: PreparedSplit) -> tuple[int, int, int, int]:
 def _mapped(path: str, split: PreparedSplit) -> np.memmap | None:
     """The images where they are there and whole; None where the file is missing, cut or foreign."""
     try:
-        images = np.load(path, mmap_mode="r")
+        images = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
         return None
     return images if images.shape == _shape(split) and images.dtype == np.uint8 else None

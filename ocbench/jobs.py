@@ -104,9 +104,13 @@ def plan(
 ) -> Plan:
     """What the source, by default `<data_dir>/raw/<dataset>`, allows; DataError where it is not as promised."""
     source = (raw or os.path.join(data_dir, "raw", spec.name)) if spec.needs_source else None
+    try:
+        parts = spec.parts(source, partial=options.partial)
+    except OSError as wrong:
+        raise DataError(f"cannot read the source of {spec.name} in '{source}'", found=str(wrong)) from wrong
     ranges, missing = resolve(
-        protocol, spec.parts(source, partial=options.partial), splits,
-        limit=options.limit, partial=options.partial, where=f"'{source}'" if source else "the renderer",
+        protocol, parts, splits, limit=options.limit, partial=options.partial,
+        where=f"'{source}'" if source else "the renderer",
     )  # fmt: skip
     if options.skip_unreadable and not all(found.part.seekable for found in ranges):
         raise UsageError("--skip-unreadable needs a source that can be entered anywhere", hint="unpack the archives")

@@ -59,6 +59,9 @@ def _fault(split: PreparedSplit, shard: ShardRecord, deep: bool) -> str | None:
 def repair(split: PreparedSplit, findings: list[Finding], *, raw: str | None, data_dir: str) -> PreparedSplit:
     """The split with its broken shards written anew from the source; DataError where they do not come out as before."""
     m = split.manifest
+    broken = {finding.name for finding in findings}
+    if MANIFEST in broken:
+        raise _beyond_repair(split, "a damaged manifest")
     spec = registry.dataset(m.dataset)
     options = Options(
         image_format=m.image_format, limit=m.limit, partial=bool(m.partial or m.missing),
@@ -66,15 +69,19 @@ def repair(split: PreparedSplit, findings: list[Finding], *, raw: str | None, da
     )  # fmt: skip
     planned = plan(spec, spec.protocol(m.protocol), data_dir, raw=raw, splits=[m.split], options=options)
     (found,) = planned.ranges
-    broken = {finding.name for finding in findings}
-    if MANIFEST in broken or planned.head(found) != m.head():
-        raise DataError(
-            f"'{split.directory}' cannot be repaired shard by shard",
-            found="a damaged manifest" if MANIFEST in broken else "another source or protocol than it was made from",
-            hint=f"ocbench prepare {m.dataset} --protocol {m.protocol} --splits {m.split} --overwrite",
-        )
+    if planned.head(found) != m.head():
+        raise _beyond_repair(split, "another source or protocol than it was made from")
     jobs = {os.path.basename(job.path): job for job in planned.jobs(found, split.directory)}
     write = write_seekable if found.part.seekable else write_streamed
     records = {name: write(jobs[name]) for name in sorted(broken)}
     settle(split.directory, m.holding(records.get(shard.name, shard) for shard in m.shards))
     return PreparedSplit(split.directory)
+
+
+def _beyond_repair(split: PreparedSplit, found: str) -> DataError:
+    m = split.manifest
+    return DataError(
+        f"'{split.directory}' cannot be repaired shard by shard",
+        found=found,
+        hint=f"ocbench prepare {m.dataset} --protocol {m.protocol} --splits {m.split} --overwrite",
+    )
