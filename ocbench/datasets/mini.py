@@ -12,6 +12,7 @@ sampled makes a new protocol version.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ocbench.datasets.rendering import draw, sampling
-from ocbench.datasets.rendering.sampling import FULL, QUICK, STYLES, Layout, Stage
+from ocbench.datasets.rendering.sampling import FULL, QUICK, STYLES, Stage
 from ocbench.errors import DataError
 from ocbench.scene import DatasetSpec, Part, Protocol, Scene, Split
 
@@ -35,29 +36,22 @@ VISIBLE = 0.004  # least share of the pixels that every object shows
 
 def render(style: str, layout: str, seed: int, index: int) -> tuple[Stage, np.ndarray, np.ndarray]:
     """The stage, image (uint8 [H, W, 3]) and mask (uint8 [H, W]) of one scene."""
-    plan = LAYOUTS[layout]
-    return _render(style, plan, (plan.side, plan.side), seed, index)
+    plan, identity = LAYOUTS[layout], (seed, zlib.crc32(style.encode()), index)
+    size, least = (plan.side, plan.side), math.ceil(VISIBLE * plan.side**2)
+    randoms = (np.random.default_rng((*identity, attempt)) for attempt in itertools.count())
+    stages = (sampling.sample(STYLES[style], plan, random, size) for random in randoms)
+    drawn = ((stage, draw.mask(stage, *size)) for stage in stages if stage is not None)
+    stage, mask = next(pair for pair in drawn if _least_visible(*pair) >= least)  # seldom more than one attempt
+    return stage, draw.image(stage, *size), mask
 
 
-def _render(
-    style: str, plan: Layout, size: tuple[int, int], seed: int, index: int
-) -> tuple[Stage, np.ndarray, np.ndarray]:
-    least = math.ceil(VISIBLE * size[0] * size[1])
-    attempt = 0
-    while True:  # a few redraws at most: the sampler seldom hides an object
-        random = np.random.default_rng([seed, zlib.crc32(style.encode()), index, attempt])
-        stage = sampling.sample(STYLES[style], plan, random, size)
-        attempt += 1
-        if stage is None:
-            continue
-        mask = draw.mask(stage, *size)
-        if np.bincount(mask.ravel(), minlength=len(stage.bodies) + 1)[1:].min() >= least:
-            return stage, draw.image(stage, *size), mask
+def _least_visible(stage: Stage, mask: np.ndarray) -> int:
+    """Pixels of the object that shows fewest."""
+    return int(np.bincount(mask.ravel(), minlength=len(stage.bodies) + 1)[1:].min())
 
 
 def _dataset(name: str, title: str, styles: Mapping[str, str]) -> DatasetSpec:
     """A record whose parts are called <protocol>-<split>; `styles` maps split to style."""
-
     return DatasetSpec(
         name=name,
         title=title,

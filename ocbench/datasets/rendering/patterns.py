@@ -182,7 +182,3 @@ def cracks(r: np.random.Generator, c: Colours) -> tuple[np.ndarray, Field]:
 def waves(r: np.random.Generator, c: Colours) -> tuple[np.ndarray, Field]:
     wave = 0.5 + 0.5 * np.sin(2 * np.pi * (6 * _Y + 0.35 * np.sin(2 * np.pi * 3 * _X)))
     return blend(wave, *c), 2.0 * wave
-
-
-def plain(r: np.random.Generator, c: Colours) -> tuple[np.ndarray, Field]:
-    return np.broadcast_to(c[0], (SIDE, SIDE, 3)).copy(), np.zeros((SIDE, SIDE))
