@@ -34,10 +34,10 @@ DEMO = Demo(
     references=("blank", "grid", "kmeans", "median"),
     harder="mini-fixed",
     note=(
-        "How to read this: ARI-FG alone is a weak witness (a blind grid gets 40 %), so look at mIoU too. On this plain\n"
-        "set the ground hardly changes, so that it can also be solved without learning: `median` subtracts the median\n"
-        "image and needs no network. The set shows that the whole job runs; it is no evidence that learning is needed.\n"
-        "`mini-fixed` (textured objects) and `mini-tex` (textured grounds as well) are the harder ones."
+        "How to read this: ARI-FG alone is a weak witness (a blind grid gets 40 %), so look at mIoU too. On this\n"
+        "plain set the ground hardly changes, so that it can also be solved without learning: `median` subtracts\n"
+        "the median image and needs no network. The set shows that the whole job runs; it is no evidence that\n"
+        "learning is needed. `mini-fixed` (textured objects) and `mini-tex` (textured grounds, too) are harder."
     ),
 )
 

@@ -79,8 +79,9 @@ def _section(place: tuple[Any, ...], systems: Mapping[str, list[ScoreSheet]]) ->
         ordered = sorted(sheets, key=lambda sheet: sheet.run["seed"])
         rows.append(Row(name, tuple(sheet.run["seed"] for sheet in ordered), tuple(ordered)))
     first = rows[0].sheets[0]
+    dataset, split, protocol, fingerprint = place
     incomplete = first.special.get("partial") is not None
-    return Section(*place, first.scenes, incomplete, tuple(rows))
+    return Section(dataset, split, protocol, fingerprint, first.scenes, incomplete, tuple(rows))
 
 
 def markdown(found: Sequence[Section]) -> str:

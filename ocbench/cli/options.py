@@ -111,7 +111,11 @@ def _bar(word: str) -> Iterator[Progress]:
     )
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=False) as bar:
         task = bar.add_task(word, total=None, note="")
-        yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
+
+        def update(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, note=note)
+
+        yield update
 
 
 def _lines(word: str) -> Progress:

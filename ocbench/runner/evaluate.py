@@ -220,9 +220,9 @@ def _draw(path: Path, model: nn.Module, scenes: PreparedSplit, options: Options,
     shown = list(islice(iter(scenes), options.panels))
     metrics = [registry.metric(name) for name in ("miou", "ari_fg")]
     drawn = predict(model, images_of(shown, _device_of(model)), options.seed, 0, detail=True)
-    behind: Sequence[Any] = [None] * len(shown)
+    behind: list[Any] = [None] * len(shown)
     if has_background and drawn.layers is not None:
-        behind = drawn.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1)
+        behind = list(drawn.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1))
     panels = [
         Panel(outcome, {m.label: 100 * m.score(outcome) for m in metrics}, background)
         for outcome, background in zip(_outcomes(model, shown, options), behind, strict=True)
