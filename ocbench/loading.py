@@ -103,20 +103,21 @@ class StreamedBatches:
     ) -> None:
         self.data, self.device, self.seed, self.workers = data, device, seed, workers
         self.scenes, self.resident = len(data), False
-        shards = data.manifest.shards[rank::world]
-        if len(data.manifest.shards) < world:
-            raise UsageError(
-                f"{len(data.manifest.shards)} shards cannot be streamed to {world} ranks", hint="leave --stream out"
-            )
-        self._paths = [data.checked_path(shard) for shard in shards]
-        self._keys = frozenset(key for shard in shards for key in shard.keys)
+        shards = [shard for shard in data.manifest.shards if shard.keys]
+        if len(shards) < world:
+            raise UsageError(f"{len(shards)} shards cannot be streamed to {world} ranks", hint="leave --stream out")
+        mine = shards[rank::world]
+        self._paths = [data.checked_path(shard) for shard in mine]
+        self._keys = frozenset(key for shard in mine for key in shard.keys)
         self._streams: dict[int, Iterator[torch.Tensor]] = {}
         self._rank, self._world = rank, world
 
     def batch(self, phase: int, n: int, batch_size: int) -> Batch:
         """The next share of a batch; a phase begins its stream anew, after a resume with another order."""
         if phase not in self._streams:
-            self._streams = {phase: self._images(batch_size // self._world, [self.seed, self._rank, phase, n])}
+            seed = int(np.random.default_rng([self.seed, self._rank, phase, n]).integers(1 << 31))
+            share = batch_size // self._world
+            self._streams = {phase: _streamed(self._paths, self._keys, share, self.workers, seed)}
         return Batch(as_floats(next(self._streams[phase]).to(self.device)))
 
     def sample(self, count: int) -> torch.Tensor:
@@ -124,26 +125,28 @@ class StreamedBatches:
         picked = [torch.from_numpy(scene.image.copy()) for scene in islice(self.data, count)]
         return as_floats(torch.stack(picked).permute(0, 3, 1, 2).contiguous().to(self.device))
 
-    def _images(self, batch_size: int, seed: Sequence[int]) -> Iterator[torch.Tensor]:
-        """uint8 [batch_size, 3, H, W], without end."""
-        import webdataset
 
-        number = int(np.random.default_rng(seed).integers(1 << 31))
-        stream = webdataset.DataPipeline(
-            webdataset.SimpleShardList(self._paths),
-            webdataset.split_by_worker,
-            webdataset.detshuffle(len(self._paths), initial=len(self._paths), seed=number),
-            _opened,
-            webdataset.tariterators.tar_file_expander,
-            webdataset.tariterators.group_by_keys,
-            webdataset.select(partial(_is_listed, self._keys)),
-            webdataset.detshuffle(SHUFFLED, initial=SHUFFLED // 2, seed=number),
-            webdataset.map(_decoded),
-        ).repeat()
-        yield from torch.utils.data.DataLoader(
-            stream, batch_size=batch_size, num_workers=min(self.workers, len(self._paths)),
-            generator=torch.Generator().manual_seed(number),  # else the loop's own generator would be drawn from
-        )  # fmt: skip
+def _streamed(
+    paths: Sequence[str], keys: frozenset[str], batch_size: int, workers: int, seed: int
+) -> Iterator[torch.Tensor]:
+    """uint8 [batch_size, 3, H, W], without end: the scenes of these keys."""
+    import webdataset
+
+    stream = webdataset.DataPipeline(
+        webdataset.SimpleShardList(paths),
+        webdataset.split_by_worker,
+        webdataset.detshuffle(len(paths), initial=len(paths), seed=seed),
+        _opened,
+        webdataset.tariterators.tar_file_expander,
+        webdataset.tariterators.group_by_keys,
+        webdataset.select(partial(_is_listed, keys)),
+        webdataset.detshuffle(SHUFFLED, initial=SHUFFLED // 2, seed=seed),
+        webdataset.map(_decoded),
+    ).repeat()
+    yield from torch.utils.data.DataLoader(
+        stream, batch_size=batch_size, num_workers=min(workers, len(paths)),
+        generator=torch.Generator().manual_seed(seed),  # else the loop's own generator would be drawn from
+    )  # fmt: skip
 
 
 def _opened(shards: Iterable[dict]) -> Iterator[dict]:
