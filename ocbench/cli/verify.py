@@ -45,7 +45,9 @@ def command(common: Common, data: str | None, deep: bool, repair: bool, raw: str
     common.result("\n".join(lines), {"splits": records})
     if broken:
         word = f"{data} " if data else ""
-        raise DataError(f"{broken} of the files are not what their manifest says", hint=f"ocbench verify {word}--repair")
+        raise DataError(
+            f"{broken} of the files are not what their manifest says", hint=f"ocbench verify {word}--repair"
+        )
 
 
 def opened(common: Common, data: str | None) -> list[PreparedSplit]:
