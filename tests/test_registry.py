@@ -86,8 +86,9 @@ def test_a_bare_checkout_is_told_to_install():
         registry.metric("miou", [])
 
 
-def test_two_distributions_with_one_name_are_an_error_naming_both():
-    entries = [MIOU, entry("miou", "beta.miou:MIOU", owner="beta")]
+@pytest.mark.parametrize("value", ["beta.miou:MIOU", MIOU.value])
+def test_two_distributions_with_one_name_are_an_error_naming_both(value):
+    entries = [MIOU, entry("miou", value, owner="beta")]
     with pytest.raises(
         PluginError, match=r"(?s)two plug-ins offer the metric 'miou': 'alpha' .* and 'beta' .*uninstall"
     ):

@@ -111,6 +111,11 @@ def test_unknown_settings_and_choices_come_with_near_names():
         from_json(Recipe, {"rate": 1})
 
 
+def test_whole_numbers_in_json_become_what_the_field_is():
+    read = from_json(Recipe, {"learning_rate": 3, "steps": 3, "mixed": [1, 2]})
+    assert [repr(value) for value in (read.learning_rate, read.steps, read.mixed)] == ["3.0", "3", "(1, 2.0)"]
+
+
 def test_a_type_that_no_text_can_give_is_named():
     @dataclass(frozen=True)
     class Odd:
