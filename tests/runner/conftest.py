@@ -13,6 +13,7 @@ import torch
 from ocbench import ModelPlugin, registry
 from ocbench.prepared import PreparedSplit, split_directory
 from ocbench.recipe import resolve, run_config
+from ocbench.runner import checkpoint
 from ocbench.runner.train import Options, train
 
 
@@ -54,6 +55,11 @@ class Training:
             data_dir=str(self.squares_dir), options=Options("cpu", **options), validation=self.squares("val"),
             progress=progress, say=say,
         )  # fmt: skip
+
+    @staticmethod
+    def weights(folder: Path) -> bytes:
+        """The bytes that two equal models have in common."""
+        return (folder / checkpoint.WEIGHTS).read_bytes()
 
 
 @pytest.fixture

@@ -12,19 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny import Tiny, tiny_plugin
-from torch import nn
 
-from ocbench import (
-    ModelPlugin,
-    Optimizer,
-    Phase,
-    PluginError,
-    Prediction,
-    RunError,
-    UsageError,
-    WarmupThenDrops,
-    registry,
-)
+from ocbench import Optimizer, Phase, Prediction, WarmupThenDrops, registry
 from ocbench.runner import checkpoint
 from ocbench.runner.outcomes import outcomes
 from ocbench.runner.train import Options, child_seed, planned
@@ -39,10 +28,6 @@ def log_of(run_dir: Path) -> list[dict[str, Any]]:
 
 def run_of(final: Path) -> Path:
     return final.parents[1]
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / checkpoint.WEIGHTS).read_bytes()
 
 
 # What is learned
@@ -84,7 +69,7 @@ def test_what_a_phase_does_not_train_stays_as_it_is(training: Any) -> None:
 
 
 def test_each_seed_has_its_own_course(training: Any) -> None:
-    finals = [weights(training("toy", *TOY, name=f"run-s{seed}", seed=seed)) for seed in (0, 1)]
+    finals = [training.weights(training("toy", *TOY, name=f"run-s{seed}", seed=seed)) for seed in (0, 1)]
     assert finals[0] != finals[1]
 
 
@@ -133,6 +118,26 @@ def test_one_limit_holds_over_all_gradients(training: Any, limit: float | None) 
     assert moved == pytest.approx(0.05, rel=1e-3) if limit else moved > 0.5
 
 
+# How it computes
+
+
+@pytest.mark.parametrize("fields", [{"precision": "bf16"}, {"stream": True}, {"deterministic": True}])
+def test_every_way_of_computing_trains(fields: dict[str, Any], training: Any) -> None:
+    final = training("toy", *TOY, fields=fields)
+    assert all(np.isfinite(line["total"]) for line in log_of(run_of(final)) if "total" in line)
+    floats = {value.dtype for value in load_file(final / checkpoint.WEIGHTS).values() if value.is_floating_point()}
+    assert floats == {torch.float32}
+
+
+@pytest.mark.slow
+def test_a_compiled_step_computes_the_same(training: Any) -> None:
+    plain, compiled = (
+        [line["total"] for line in log_of(run_of(training("toy", *TOY, name=name, fields=fields))) if "total" in line]
+        for name, fields in (("plain-s0", {}), ("compiled-s0", {"compile": True}))
+    )
+    assert compiled == pytest.approx(plain, rel=5e-3)
+
+
 # What it writes
 
 
@@ -143,7 +148,7 @@ def test_the_run_directory(training: Any, squares: Any) -> None:
     assert (run_dir / "scenes.txt").read_text().split() == list(squares("train").keys)
     kept = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
     assert kept == ["0000006", "0000013", "0000017", "0000018", "final"]
-    assert weights(final) == weights(run_dir / "checkpoints" / "0000018")
+    assert training.weights(final) == training.weights(run_dir / "checkpoints" / "0000018")
     lines = log_of(run_dir)
     assert [line["updates"] for line in lines] == [*range(1, 19), 18]
     assert set(lines[0]) == {"phase", "step", "updates", "total", "rate", "scenes_per_second"}
@@ -204,7 +209,7 @@ def test_probes_and_checkpoints_do_not_change_the_course(model: str, settings: t
     watched = training(
         model, *settings, name="watched-s0", save_every="1", eval_every=1, progress=lambda *told: torch.rand(0)
     )
-    assert weights(watched) == weights(plain)
+    assert training.weights(watched) == training.weights(plain)
     probes = [line for line in log_of(run_of(watched)) if line.get("event") == "probe"]
     assert [line["updates"] for line in probes] == list(range(1, 19 if model == "toy" else 14))
     assert {"probe_miou", "probe_ari_fg", "live_slots", "foreground"} <= set(probes[0])
@@ -220,94 +225,6 @@ def test_a_probe_that_comes_to_nothing_ends_no_run(training: Any, caplog: pytest
     assert "the probe at update 8 came to nothing: the predicted weights are not finite" in caplog.text
 
 
-# What it refuses, before it claims the folder
-
-
-class Forgetful(Tiny):
-    def loss(self, images: torch.Tensor, *rest: Any) -> Any:
-        return {"loss": self.left.sum() + self.right.sum()}
-
-
-class Idle(Tiny):
-    def loss(self, images: torch.Tensor, *rest: Any) -> Any:
-        return {"total": (self.left - images.mean()).square().sum()}
-
-
-@pytest.mark.parametrize(
-    ("plugin", "options", "error", "message"),
-    [
-        (tiny_plugin(Tiny, Phase("one", 1), Phase("two", 1, ("ear",))), {}, PluginError, "phase 'two' trains 'ear'"),
-        (tiny_plugin(Tiny, Phase("one", 1, sample=4)), {}, PluginError, "needs the model's 'start'"),
-        (tiny_plugin(Tiny, Phase("one", 1), Phase("two", 1, batch_size=65)), {}, UsageError, "batch is larger than"),
-        (tiny_plugin(Tiny), {"save_every": "often"}, UsageError, "cannot save every 'often'"),
-        (tiny_plugin(Tiny), {"save_every": "0"}, UsageError, "cannot save every '0'"),
-        (tiny_plugin(Tiny), {"save_every": "-5s"}, UsageError, "cannot save every '-5s'"),
-        (
-            tiny_plugin(Started, Phase("one", 1, precompute=True)), {"fields": {"stream": True}}, UsageError,
-            "phase 'one' stores what it precomputes",
-        ),
-    ],
-)  # fmt: skip
-def test_a_plan_that_cannot_be_carried_out_claims_nothing(
-    plugin: ModelPlugin, options: dict[str, Any], error: type[Exception], message: str, training: Any, tmp_path: Path
-) -> None:
-    with pytest.raises(error, match=message):
-        training(plugin, **options)
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [(Forgetful, "loss breaks its contract in phase 'only'"), (Idle, r"take no part in 'total'\n  found     right")],
-)
-def test_a_loss_that_breaks_its_contract(model: type[nn.Module], message: str, training: Any, tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match=message):
-        training(tiny_plugin(model))
-    assert checkpoint.numbered(tmp_path / "runs" / "run-s0") == []
-
-
-def test_another_run_in_the_folder_is_refused_and_left_whole(training: Any) -> None:
-    final = training("toy", *TOY)
-    before = {path: path.read_bytes() for path in run_of(final).rglob("*") if path.is_file()}
-    with pytest.raises(RunError, match=r"config\.joint_steps: here 5, now 6(?s:.*)--name run-2"):
-        training("toy", *TOY[:2], "joint_steps=6")
-    with pytest.raises(RunError, match="model: here toy, now toy-duel"):
-        training("toy-duel", *DUEL)
-    assert {path: path.read_bytes() for path in run_of(final).rglob("*") if path.is_file()} == before
-
-
 def test_seconds_and_updates_between_checkpoints() -> None:
     assert Options(save_every="60s").save_interval() == (float("inf"), 60)
     assert Options(save_every="500").save_interval() == (500, float("inf"))
-
-
-# Poison
-
-
-class PoisonedLoss(Tiny):
-    def loss(self, images: torch.Tensor, phase: str, clock: torch.Tensor, precomputed: Any = None) -> Any:
-        return {"total": super().loss(images, phase, clock)["total"] / (clock < 5), "part": clock.float()}
-
-
-class PoisonedGradient(Tiny):
-    def loss(self, images: torch.Tensor, phase: str, clock: torch.Tensor, precomputed: Any = None) -> Any:
-        root = (self.left * 0 + (clock < 5)).sqrt().sum()
-        return {"total": super().loss(images, phase, clock)["total"] + root}
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (PoisonedLoss, r"not finite: the loss in phase 'only', step 6\n  found     total inf, part 5\n"),
-        (PoisonedGradient, r"not finite: the weights in phase 'only', step 6\n  found     left\n"),
-    ],
-)
-def test_what_is_not_finite_stops_the_run_and_is_not_saved(
-    model: type[nn.Module], message: str, training: Any, tmp_path: Path
-) -> None:
-    with pytest.raises(RunError, match=message):
-        training(tiny_plugin(model), save_every="1")
-    saved = checkpoint.numbered(tmp_path / "runs" / "run-s0")
-    assert [int(folder.name) for folder in saved] == [3, 4, 5]
-    for folder in saved:
-        assert all(value.isfinite().all() for value in load_file(folder / checkpoint.WEIGHTS).values())

@@ -1,0 +1,82 @@
+"""Real processes, killed in each phase, end with the weights of one that was not, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONG = {
+    "toy": ("background_steps=120", "foreground_steps=120", "joint_steps=120"),
+    "toy-duel": ("duel_steps=150", "settle_steps=150"),
+}
+KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+
+
+@pytest.fixture
+def started(toy: Path, squares_dir: Path, training: Any) -> Callable[[str], subprocess.Popen]:
+    """Starts the command in a process of its own; the run is that of `training`."""
+
+    def start(model: str) -> subprocess.Popen:
+        words = [
+            sys.executable,
+            "-m",
+            "ocbench",
+            "train",
+            model,
+            "--name",
+            "run",
+            "--save-every",
+            "3",
+            "--device",
+            "cpu",
+        ]
+        settings = [word for setting in LONG[model] for word in ("--set", setting)]
+        places = ["--data-dir", str(squares_dir), "--runs-dir", str(training.runs), "--eval-every", "0"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen([*words, *settings, *places], env=environment, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def wait_for(log: Path, updates: int, process: subprocess.Popen) -> None:
+    """Until the log tells of so many updates, or the process has ended."""
+    while process.poll() is None:
+        lines = log.read_text().splitlines() if log.is_file() else []
+        if any(f'"updates": {n},' in line for line in lines[-20:] for n in range(updates, updates + 40)):
+            return
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("model", "kills"),
+    [
+        ("toy", ((30, KILL), (150, TERM), (290, INT))),
+        ("toy-duel", ((40, KILL), (200, KILL))),
+        *(pytest.param(m, tuple((n, KILL) for n in range(15, 300, 30)), marks=pytest.mark.slow) for m in LONG),
+    ],
+)
+def test_a_process_killed_in_each_phase(
+    model: str, kills: Sequence[tuple[int, signal.Signals]], started: Any, training: Any
+) -> None:
+    for updates, number in kills:
+        process = started(model)
+        wait_for(training.runs / "run-s0" / "log.jsonl", updates, process)
+        process.send_signal(number)
+        told = process.communicate()[1]
+        assert process.returncode == (130 if number == INT else -number), told
+    process = started(model)
+    told = process.communicate()[1]
+    assert process.returncode == 0, told
+    assert "resume" in told
+    final = training.runs / "run-s0" / "checkpoints" / checkpoint.FINAL
+    assert training.weights(final) == training.weights(
+        training(model, *LONG[model], name="undisturbed-s0", save_every="1000")
+    )
