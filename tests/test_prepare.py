@@ -460,7 +460,7 @@ def test_workers_end_with_the_process_that_started_them(data: Path, undisturbed:
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < patience, "workers outlive a killed prepare"
         time.sleep(0.01)
-    assert start(data, workers=2).wait() == 0
+    assert start(data).wait() == 0
     assert shards(data) == undisturbed
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import dots
 import pytest
 
-from ocbench import jobs, storage
+from ocbench import jobs, registry, storage
 from ocbench.cli.prepare import workers_of
 from ocbench.errors import UsageError
 from ocbench.shards import Manifest
@@ -82,9 +84,9 @@ def test_the_built_in_data_are_the_same_from_any_executor(ocbench: Callable, tmp
     found = []
     for executor in ("local:1", "local:2"):
         data = tmp_path / executor
-        ended = ocbench("prepare", "mini-tex", "--limit", 4, "--executor", executor, "--json", "--data-dir", data)
+        ended = ocbench("prepare", "mini-plain", "--limit", 4, "--executor", executor, "--json", "--data-dir", data)
         found.append([split["shards"] for split in json.loads(ended.out)["splits"]])
-        assert [split["split"] for split in json.loads(ended.out)["splits"]] == ["train", "val", "test", "ood", "camo"]
+        assert [split["split"] for split in json.loads(ended.out)["splits"]] == ["train", "val", "test"]
     assert found[0] == found[1]
 
 
@@ -133,6 +135,25 @@ def test_nothing_raw_says_what_to_place_where(ocbench: Callable, tmp_path: Path)
     assert "23.5 GB" in lines[3]
     assert len(lines) == 4
     assert not (tmp_path / "data").exists()
+
+
+def test_what_cannot_be_read_is_named_and_a_dataset_without_models_has_a_next_step(
+    ocbench: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = replace(dots.PROTOCOL, name="large")
+    monkeypatch.setattr(registry, "dataset", lambda name: replace(dots.SPEC, protocols=(dots.PROTOCOL, large)))
+    source = dots.write(tmp_path / "raw")
+    for index in range(5, 17):
+        (source / f"dots-{index:06d}.png").write_bytes(b"")
+    ended = ocbench(
+        "prepare", "dots", "--raw", source, "--executor", "local:1", "--skip-unreadable", "--protocol", "large"
+    )
+    assert ended.code == 0
+    assert f"{source}   dots 20" in ended.err
+    assert "8 scenes, 12 unreadable" in ended.err
+    assert "dots-000005: '" in ended.err
+    assert "and 2 more" in ended.err
+    assert "ocbench train MODEL --data dots@large" in ended.err
 
 
 def test_another_preparation_in_the_way_is_kept_unless_overwritten(ocbench: Callable) -> None:

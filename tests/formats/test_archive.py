@@ -120,6 +120,8 @@ def extended(kind: bytes, record: bytes, size: int | None = None) -> bytes:
         (extended(tarfile.XHDTYPE, b"99 path=x\n"), "pax record has a wrong length"),
         (extended(tarfile.XHDTYPE, b"path=x\n"), "pax record has a wrong length"),
         (extended(tarfile.XHDTYPE, b"11 size=-1\n"), "member that cannot be read"),
+        (extended(tarfile.XHDTYPE, "11 size=²\n".encode()), "member that cannot be read"),
+        (extended(tarfile.XHDTYPE, b"5009 size=" + b"9" * 4998 + b"\n"), "member that cannot be read"),
         (extended(tarfile.XHDTYPE, b"22 GNU.sparse.major=1\n"), "member that cannot be read"),
         (extended(tarfile.GNUTYPE_LONGNAME, b"x", 1 << 30), "a name of 1,073,741,824 bytes"),
     ],
@@ -131,6 +133,23 @@ def test_damaged_extensions_are_refused(data: bytes, message: str) -> None:
 
 def test_long_link_names_are_passed_over() -> None:
     assert next(iter(content(extended(tarfile.GNUTYPE_LONGLINK, b"x" * 200)))) == "one.png"
+
+
+@pytest.mark.parametrize("good", [0, 1024, 3000])
+def test_a_device_that_fails_is_named(good: int) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int = -1) -> bytes:
+            if self.tell() + size > good:
+                raise OSError("connection reset")
+            return super().read(size)
+
+    with pytest.raises(DataError, match=r"archive 'x\.tar' cannot be read: connection reset"):
+        list(members(Failing(packed()), "x.tar"))
+
+
+def test_the_hint_of_damage_is_the_caller_s() -> None:
+    with pytest.raises(DataError, match="hint      write it anew"):
+        list(members(io.BytesIO(packed()[:700]), "x.tar", hint="write it anew"))
 
 
 def test_memory_does_not_grow_with_the_archive() -> None:
