@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from ocbench.runs import read_log
+
 LONG = {
     "toy": ("background_steps=120", "foreground_steps=120", "joint_steps=120"),
     "toy-duel": ("duel_steps=150", "settle_steps=150"),
@@ -25,33 +27,18 @@ def started(toy: Path, squares_dir: Path, training: Any) -> Callable[[str], subp
     """Starts the command in a process of its own; the run is that of `training`."""
 
     def start(model: str) -> subprocess.Popen:
-        words = [
-            sys.executable,
-            "-m",
-            "ocbench",
-            "train",
-            model,
-            "--name",
-            "run",
-            "--save-every",
-            "3",
-            "--device",
-            "cpu",
-        ]
-        settings = [word for setting in LONG[model] for word in ("--set", setting)]
-        places = ["--data-dir", str(squares_dir), "--runs-dir", str(training.runs), "--eval-every", "0"]
+        words = [sys.executable, "-m", "ocbench", "train", model, "--name", "run", "--device", "cpu"]
+        words += ["--save-every", "3", "--eval-every", "0", *(f"--set={setting}" for setting in LONG[model])]
+        words += ["--data-dir", str(squares_dir), "--runs-dir", str(training.runs)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen([*words, *settings, *places], env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
 
     return start
 
 
 def wait_for(log: Path, updates: int, process: subprocess.Popen) -> None:
     """Until the log tells of so many updates, or the process has ended."""
-    while process.poll() is None:
-        lines = log.read_text().splitlines() if log.is_file() else []
-        if any(f'"updates": {n},' in line for line in lines[-20:] for n in range(updates, updates + 40)):
-            return
+    while process.poll() is None and not any(line["updates"] >= updates for line in read_log(log)):
         time.sleep(0.005)
 
 
@@ -76,7 +63,5 @@ def test_a_process_killed_in_each_phase(
     told = process.communicate()[1]
     assert process.returncode == 0, told
     assert "resume" in told
-    final = training.runs / "run-s0" / "checkpoints" / checkpoint.FINAL
-    assert training.weights(final) == training.weights(
-        training(model, *LONG[model], name="undisturbed-s0", save_every="1000")
-    )
+    undisturbed = training(model, *LONG[model], name="undisturbed-s0", save_every="1000")
+    assert training.weights(training.runs / "run-s0" / "checkpoints" / "final") == training.weights(undisturbed)
