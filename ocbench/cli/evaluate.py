@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,10 @@ from ocbench.cli.options import Common, common, described, device, dry_run, limi
 from ocbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ocbench.prepared import PreparedSplit
+    from ocbench.runner.evaluate import Options
     from ocbench.runs import RunConfig, ScoreSheet
 
 BELOW = 7  # exit code of --fail-under
@@ -37,9 +40,8 @@ BELOW = 7  # exit code of --fail-under
 @dry_run
 @common
 def command(
-    common: Common, run: str, split: str | None, data: str | None, metrics: str | None, checkpoint: str,
-    batch_size: int, seed: int, masks: str | None, nan: str, ci: str, panels: int, save_labels: str | None,
-    fail_under: tuple[str, ...], overwrite: bool, device: str, limit: int | None, dry_run: bool,
+    common: Common, run: str, split: str | None, data: str | None, metrics: str | None, ci: str, panels: int,
+    save_labels: str | None, fail_under: tuple[str, ...], limit: int | None, dry_run: bool, **kept: Any,
 ) -> None:  # fmt: skip
     """Score a run on held-out scenes.
 
@@ -64,19 +66,10 @@ def command(
         common.result("", {"run": str(run_dir), "splits": [found.name for found in splits]})
         return
 
-    from ocbench.runner import evaluate
+    from ocbench.runner.evaluate import Options
 
-    level = None if ci == "none" else level_of(ci)
-    options = evaluate.Options(
-        names, batch_size, seed, nan, level, masks, checkpoint, device, panels, save_labels, overwrite  # type: ignore[arg-type]
-    )  # fmt: skip
-    sheets = []
-    for found in splits:
-        with common.progress("scoring") as progress:
-            sheet, known = evaluate.evaluate_run(run_dir, found, options, progress)
-        report(common, sheet, known, several=len(splits) > 1)
-        common.line("wrote", f"{run_dir / 'scores' / sheet.name}.json, .jsonl" + (", and a panel" if panels else ""))
-        sheets.append(sheet)
+    options = Options(names, level=level_of(ci), panels=panels, labels_dir=save_labels, **kept)
+    sheets = [scored(common, run_dir, found, options, several=len(splits) > 1) for found in splits]
     common.line("next", f"ocbench report {run_dir}")
     if common.json:
         common.result("", {"run": str(run_dir), "sheets": [sheet.to_json() for sheet in sheets]})
@@ -96,8 +89,10 @@ def chosen(common: Common, config: RunConfig, split: str | None, data: str | Non
     return open_word(data or f"{config.dataset}@{config.protocol}", common.data_dir, names)
 
 
-def level_of(ci: str) -> float:
-    """The confidence level in per cent."""
+def level_of(ci: str) -> float | None:
+    """The confidence level in per cent; None for "none"."""
+    if ci == "none":
+        return None
     try:
         level = float(ci)
     except ValueError:
@@ -132,10 +127,13 @@ def misses(sheet: ScoreSheet, floors: dict[str, float]) -> list[str]:
     return found
 
 
-def report(common: Common, sheet: ScoreSheet, known: bool, *, several: bool) -> None:
-    """Prints one sheet: the table on stdout, the rest on stderr."""
+def scored(common: Common, run_dir: Path, split: PreparedSplit, options: Options, *, several: bool) -> ScoreSheet:
+    """The sheet of one split, told: the table on stdout, the rest on stderr."""
+    from ocbench.runner.evaluate import evaluate_run
     from ocbench.tables import sheet_table
 
+    with common.progress("scoring") as progress:
+        sheet, known = evaluate_run(run_dir, split, options, progress)
     special = sheet.special
     if special["seen_in_training"]:
         common.line("warning", f"{special['seen_in_training']:,} of these scenes were in the training split")
@@ -145,3 +143,7 @@ def report(common: Common, sheet: ScoreSheet, known: bool, *, several: bool) -> 
     counts = f"{special['no_foreground']:,} without foreground, {special['one_object']:,} with one object"
     again = "   (scored before; --overwrite scores anew)" if known else ""
     common.line("scenes", f"{sheet.scenes:,} scored, {counts}{again}")
+    common.line("wrote", f"{run_dir / 'scores' / sheet.name}.json, .jsonl")
+    if options.panels:
+        common.line("picture", f"{run_dir / 'panels' / sheet.name}.png")
+    return sheet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="A trial: at most N updates in each phase.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Scenes per update, over all ranks.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True)
-@click.option("--compile", "compiled", is_flag=True, help="Compile the training step.")
+@click.option("--compile", is_flag=True, help="Compile the training step.")
 @click.option("--deterministic", is_flag=True, help="Ask torch for deterministic kernels.")
 @click.option(
     "--resume", default="auto", show_default=True, metavar="auto/never/PATH", help="Go on where the same run stopped."
@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 @common
 def command(
     common: Common, model: str, data: str | None, scenario: str | None, preset: str | None, overrides: tuple[str, ...],
-    seed: int, steps: int | None, batch_size: int | None, precision: str, compiled: bool, deterministic: bool,
-    resume: str, stream: bool, workers: int, eval_every: int | None, save_every: str, name: str | None, device: str,
-    limit: int | None, dry_run: bool,
+    seed: int, resume: str, workers: int, eval_every: int | None, save_every: str, name: str | None, device: str,
+    limit: int | None, dry_run: bool, **kept: Any,
 ) -> None:  # fmt: skip
     """Train a registered model.
 
@@ -58,18 +57,15 @@ def command(
     plugin = registry.model(model)
     split, validation = recipe.training_splits(data or recipe.default_dataset(plugin), common.data_dir, limit)
     chosen = recipe.resolve(plugin, split.dataset, preset, scenario, overrides)
-    run = recipe.run_config(
-        chosen, split, seed=seed, device=device, steps=steps, batch_size=batch_size, precision=precision,
-        compile=compiled, deterministic=deterministic, stream=stream,
-    )  # fmt: skip
+    run = recipe.run_config(chosen, split, seed=seed, device=device, **kept)  # the other options are fields of run.json
     run_dir = runs.run_directory(common.runs_dir, model, chosen.scenario, split.dataset, seed, name)
     plan = train.planned(plugin, chosen.config, run)
-    common.line("model", f"{model}   preset {chosen.preset}, scenario {chosen.scenario}")
+    common.line("model", f"{model}   preset {chosen.preset}, scenario {chosen.scenario}, seed {seed}")
     for change in chosen.changed:
         common.line("set", change)
     common.line("data", described(split))
     for number, phase in enumerate(plan, 1):
-        common.line("phases" if number == 1 else "", f"{number} {describe(phase)}")
+        common.line("phases" if number == 1 else "", f"{number} {in_words(phase)}")
     common.line("run", str(run_dir))
     if dry_run:
         common.result("", {"run": str(run_dir), "config": run.config, "phases": [phase.name for phase in plan]})
@@ -86,7 +82,7 @@ def command(
     common.result(str(final), {"run": str(run_dir), "checkpoint": str(final)})
 
 
-def describe(phase: Phase) -> str:
+def in_words(phase: Phase) -> str:
     """A phase in one line."""
     if phase.steps == 0:
         return f"{phase.name:<12} no updates" + (f"   looks at {phase.sample:,} scenes" if phase.sample else "")

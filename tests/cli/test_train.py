@@ -29,7 +29,7 @@ def test_every_default_that_was_resolved_is_named(train, prepared):
     ended = train()
     assert ended.code == 0, ended.err
     for line in (
-        "model       toy   preset squares, scenario curriculum",
+        "model       toy   preset squares, scenario curriculum, seed 0",
         "data        squares:train@native   64 scenes",
         "phases      1 background   2 steps   batch 16   adam 0.01   trains background",
         "            3 joint        2 steps   batch 16   adam 0.01   trains everything   from update 100",
