@@ -7,6 +7,8 @@ returns inherits nothing but `torch.nn.Module`; `Model` below documents its meth
 * what a model carries from step to step is a buffer, hence in the checkpoint;
 * `clock` is a 0-d int64 tensor of the updates already done; what changes a value over time is a tensor expression of
   it, what changes the structure of the computation is another phase;
+* random numbers come from torch's own generators, whose states are in the checkpoint; `after_step`, which must do the
+  same on every rank, draws from none but one that it seeds by `n`;
 * no host read (`.item()`, `.cpu()`) inside `loss`; the batch size is not part of the model;
 * parts that must stay fp32 say so with a disabled autocast.
 """
@@ -111,7 +113,10 @@ class Model(Protocol):
         ...
 
     def precompute(self, images: torch.Tensor) -> torch.Tensor:
-        """Optional: uint8 [B, C, H, W], once per training scene; its rows come back to `loss` as `precomputed`."""
+        """Optional: uint8 [B, C, H, W], once per training scene; its rows come back to `loss` as `precomputed`.
+
+        Made anew when a run is resumed, hence by nothing that the phase trains.
+        """
         ...
 
     def after_step(

@@ -39,6 +39,8 @@ def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
             storage.write_atomic(str(beside / name), data)
         storage.remove(str(folder))
         os.replace(beside, folder)
+    except OSError as wrong:
+        raise storage.write_error(str(folder), wrong) from wrong
     finally:
         storage.remove(str(beside))
 

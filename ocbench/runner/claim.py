@@ -30,11 +30,11 @@ def is_done(run: RunConfig, run_dir: Path, resume: str) -> bool:
 
 def claim(run: RunConfig, run_dir: Path, keys: Sequence[str]) -> None:
     """Writes run.json and the keys of the training scenes, where a call before did not; removes what it left half."""
-    storage.make_folder(str(run_dir / "checkpoints"))
     if not (run_dir / "run.json").is_file():
-        run.save(run_dir)
+        run.save(run_dir)  # first of all: a folder that holds something else is nobody's
     if not (run_dir / "scenes.txt").is_file():
         storage.write_atomic(str(run_dir / "scenes.txt"), ("\n".join(keys) + "\n").encode())
+    storage.make_folder(str(run_dir / "checkpoints"))
     for folder in (run_dir, run_dir / "checkpoints"):
         storage.clear_parts(str(folder))
 

@@ -113,10 +113,10 @@ def _prepared(
     plugin: ModelPlugin, config: Any, data: PreparedSplit, run: RunConfig, run_dir: Path, where: device.Place
 ) -> TrainingState:
     """The model as it begins, with a plan that it can carry out."""
-    torch.manual_seed(child_seed(run.seed, "initialisation"))
-    model = device.synchronised(plugin.build(config, data.protocol).to(where.device), where)
     plan = planned(plugin, config, run)
     _check(plan, len(data), run.stream, where.world)
+    torch.manual_seed(child_seed(run.seed, "initialisation"))
+    model = device.synchronised(plugin.build(config, data.protocol).to(where.device), where)
     phases.check(model, plan)
     return TrainingState(model, plan, run_dir, where)
 
@@ -125,7 +125,9 @@ def _check(plan: Sequence[Phase], scenes: int, stream: bool, world: int) -> None
     """Refuses batches that some phase could not get, before the run directory is claimed."""
     for phase in plan:
         if phase.batch_size % world:
-            raise UsageError(f"a batch of {phase.batch_size} cannot be shared by {world} ranks equally")
+            raise UsageError(
+                f"a batch of {phase.batch_size} cannot be shared equally by {world} ranks", hint="another --batch-size"
+            )
         if phase.steps and phase.batch_size > scenes:
             found = f"phase '{phase.name}': batch {phase.batch_size}; training scenes: {scenes}"
             raise UsageError("a batch is larger than the training set", found=found, hint="a smaller --batch-size")
@@ -187,14 +189,12 @@ class _Loop:
         phases.set_learning(state.model, phase)
         if first == 0:
             state.optimizers = phases.optimizers(state.model, phase, state.optimizers)
-        step_module = device.wrapped(
-            state.model, state.where
-        )  # every rank takes rank 0's weights, whatever `start` drew
+        # Every rank takes rank 0's weights here, whatever `start` drew.
+        step_module = device.wrapped(state.model, state.where)
         if isinstance(self.batches, CachedBatches):
             self.batches.precomputed = self._precomputed(self.batches) if phase.precompute else None
-        self.say(
-            phase.name, f"{phase.steps:,} steps, batch {phase.batch_size}" + (f", from {first:,}" if first else "")
-        )
+        onward = f", from {first:,}" if first else ""
+        self.say(phase.name, f"{phase.steps:,} steps, batch {phase.batch_size}{onward}")
         began, log_every = time.monotonic(), max(1, min(100, phase.steps // LOG_LINES))
         while state.step < phase.steps:
             terms, rates = self._update(phase, step_module)

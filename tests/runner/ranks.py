@@ -1,6 +1,6 @@
 """What one of two ranks does and checks for test_device.py; RANK, WORLD_SIZE and MASTER_ADDR are set as by torchrun.
 
-python ranks.py RUNS DATA PORT PORT PORT PORT PORT
+python ranks.py RUNS DATA PORT{6} SETTING...
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
-from ocbench import registry
+from ocbench import UsageError, registry
 from ocbench.prepared import PreparedSplit, split_directory
 from ocbench.recipe import resolve, run_config
 from ocbench.runner import checkpoint, device
@@ -102,16 +103,14 @@ check_batch_norm(lambda: nn.BatchNorm1d(4, momentum=None), (8, 4), here)
 check_batch_norm(lambda: nn.BatchNorm2d(3, affine=False, track_running_stats=False), (4, 3, 2, 2), here)
 device.leave()
 
+with pytest.raises(UsageError, match="a batch of 15 cannot be shared equally by 2 ranks"):
+    trained("toy", "uneven-s0", "batch_size=15")
 TrainingState.finish = check_that_ranks_agree(TrainingState.finish)  # type: ignore[method-assign]
-trained("toy", "shared-s0", *sys.argv[8:])
+trained("toy", "shared-s0", *sys.argv[9:])
 DUEL = ("duel_steps=6", "settle_steps=5")
 trained("toy-duel", "undisturbed-s0", *DUEL, save_every="2")
-whole_save = TrainingState.save
-TrainingState.save = stopped_after(whole_save, 8)  # type: ignore[method-assign]
-try:
-    trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
-except Stopped:
-    TrainingState.save = whole_save  # type: ignore[method-assign]
-    trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
-else:
-    raise AssertionError("it was not stopped")
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(TrainingState, "save", stopped_after(TrainingState.save, 8))
+    with pytest.raises(Stopped):
+        trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
+trained("toy-duel", "stopped-s0", *DUEL, save_every="2")

@@ -79,9 +79,24 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         claim.is_done(RUN, tmp_path, "auto")
 
 
-def test_what_a_killed_first_write_left_is_no_obstacle(tmp_path: Path) -> None:
-    Path(storage.beside_of(str(tmp_path / "run.json"))).write_text("{")
-    assert not claim.is_done(RUN, tmp_path, "auto")
+@pytest.mark.parametrize("name", ["run.json", "scenes.txt"])
+def test_killed_while_claiming(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_write = os.replace
+
+    def killed(source: str, target: str) -> None:
+        if Path(target).name == name:
+            raise KeyboardInterrupt
+        whole_write(source, target)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(os, "replace", killed)
+        killing.setattr(storage, "remove", lambda path: None)  # SIGKILL lets nobody clear up
+        with pytest.raises(KeyboardInterrupt):
+            claim.claim(RUN, tmp_path / "run-s0", ["a", "b"])
+    assert list((tmp_path / "run-s0").glob(f"{name}*.part"))
+    assert not claim.is_done(RUN, tmp_path / "run-s0", "auto")
+    claim.claim(RUN, tmp_path / "run-s0", ["a", "b"])
+    assert (tmp_path / "run-s0" / "scenes.txt").read_text() == "a\nb\n"
 
 
 def test_a_damaged_run_json_is_told(run_dir: Path) -> None:
