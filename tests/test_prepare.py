@@ -400,9 +400,9 @@ COMMAND = (sys.executable, "-m", "ocbench", "prepare", "mini-plain", "--limit", 
 MOMENTS = ("train/*.tar.*.part", "train/000000.tar", "val/*.tar.*.part", "val/manifest.json")  # when these are there
 
 
-def start(data: Path, workers: int = 1) -> subprocess.Popen:
+def start(data: Path, workers: int = 1, **options: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [*COMMAND, "--data-dir", str(data), "--executor", f"local:{workers}"], start_new_session=True
+        [*COMMAND, "--data-dir", str(data), "--executor", f"local:{workers}"], start_new_session=True, **options
     )
 
 
@@ -465,11 +465,12 @@ def test_workers_end_with_the_process_that_started_them(data: Path, undisturbed:
 
 
 def test_an_interrupt_ends_it_at_once_and_leaves_nothing_half(data: Path, undisturbed: dict) -> None:
-    process = start(data, workers=2)
+    process = start(data, workers=2, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not any(data.rglob("*.tar.*.part")):
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-    assert process.wait() == 130
+    assert process.communicate()[1].endswith("interrupted\n")
+    assert process.returncode == 130
     assert not list(data.rglob("*.part"))
     assert start(data).wait() == 0
     assert shards(data) == undisturbed
