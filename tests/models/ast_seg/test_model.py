@@ -82,13 +82,17 @@ def test_starts_as_its_background(protocol):
 def test_learns_to_separate_a_few_squares(tiny, protocol):
     torch.manual_seed(1)
     images, masks = squares(16)
-    model = AST_SEG.build(replace(tiny, entropy_warmup=150), replace(protocol, max_objects=2))
+    # Glimpses of at most 13 pixels: none can hold both squares.
+    config = replace(tiny, scale_min=2.5, scale_max=8.0, warmup=50, entropy_warmup=200)
+    model = AST_SEG.build(config, replace(protocol, max_objects=2))
     model.start("background", images)
-    optimizer = torch.optim.Adam(model.parameters(), 4e-3, betas=(0.9, 0.98), eps=1e-9)
+    adam = AST_SEG.scenarios["ct"](config)[1].optimizers[0]
+    optimizer = torch.optim.Adam(model.foreground.parameters(), adam.learning_rate, adam.betas, adam.eps)
     first = last = 0.0
     for step in range(300):
+        optimizer.param_groups[0]["lr"] = adam.learning_rate * adam.schedule(step + 1)
         optimizer.zero_grad()
-        terms = model.loss(images, "joint", torch.tensor(step))
+        terms = model.loss(images, "foreground", torch.tensor(step))
         terms["total"].backward()
         optimizer.step()
         last = terms["reconstruction"].item()
@@ -96,7 +100,7 @@ def test_learns_to_separate_a_few_squares(tiny, protocol):
     assert last < 0.2 * first
     labels = model.eval().predict(images).weights.argmax(1)
     agreement = ((labels > 0) == (masks > 0)).float().mean().item()
-    assert agreement > 0.97
+    assert agreement > 0.95
     apart = [labels[i][masks[i] == 1].mode().values != labels[i][masks[i] == 2].mode().values for i in range(16)]
     assert np.mean(apart) > 0.8
 
