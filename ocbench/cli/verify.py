@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocbench.cli.options import Common, common
+from ocbench.cli.options import COLUMN, Common, common, described
 from ocbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,20 +33,19 @@ def command(common: Common, data: str | None, deep: bool, repair: bool, raw: str
             common.line("broken", f"{split.directory}/{finding.name}: {finding.fault}")
         if findings and repair:
             split = verify.repair(split, findings, raw=raw, data_dir=common.data_dir)
-            findings = verify.verify(split, deep=True)
+            findings = verify.verify(split, deep=deep)
             common.line("repaired", split.directory)
         broken += len(findings)
-        state = "BROKEN" if findings else "ok"
-        lines.append(f"{split.name}   {len(split):,} scenes   {state}   fingerprint {split.fingerprint}")
+        lines.append(f"{'BROKEN' if findings else 'ok':<{COLUMN}}{described(split)}")
         records.append({
             "split": split.name, "directory": split.directory, "scenes": len(split), "fingerprint": split.fingerprint,
             "incomplete": split.manifest.incomplete(), "broken": [dataclasses.asdict(f) for f in findings],
         })  # fmt: skip
     common.result("\n".join(lines), {"splits": records})
     if broken:
-        word = f"{data} " if data else ""
         raise DataError(
-            f"{broken} of the files are not what their manifest says", hint=f"ocbench verify {word}--repair"
+            f"{broken} of the files are not what their manifest says",
+            hint="add --repair to write them anew from their source",
         )
 
 

@@ -22,9 +22,9 @@ def test_whole_shards_are_ok(ocbench: Callable, prepared: Path) -> None:
         assert ended.code == 0
         assert "BROKEN" not in ended.out
     assert [line.split()[:4] for line in ocbench("verify").out.splitlines()] == [
-        ["squares:test@native", "24", "scenes", "ok"],
-        ["squares:train@native", "64", "scenes", "ok"],
-        ["squares:val@native", "16", "scenes", "ok"],
+        ["ok", "squares:test@native", "24", "scenes"],
+        ["ok", "squares:train@native", "64", "scenes"],
+        ["ok", "squares:val@native", "16", "scenes"],
     ]
 
 
@@ -33,10 +33,10 @@ def test_broken_shards_are_named_and_repaired(ocbench: Callable, prepared: Path)
     os.truncate(prepared / "test" / "000000.tar", 5000)
     ended = ocbench("verify", "squares")
     assert ended.code == 5
-    assert [line.split()[3] for line in ended.out.splitlines()] == ["ok", "BROKEN", "BROKEN"]
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["ok", "BROKEN", "BROKEN"]
     assert f"{prepared / 'val' / '000000.tar'}: missing" in ended.err
     assert "error: 2 of the files are not what their manifest says" in ended.err
-    assert "hint      ocbench verify squares --repair" in ended.err
+    assert "add --repair to write them anew from their source" in ended.err
     found = json.loads(ocbench("verify", "squares:val", "--json").out)["splits"]
     assert [split["broken"] for split in found] == [[{"name": "000000.tar", "fault": "missing"}]]
     mended = ocbench("verify", "squares", "--repair")
