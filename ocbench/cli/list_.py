@@ -100,7 +100,7 @@ def protocols(common: Common, name: str | None, check: bool) -> Table:
 def splits(common: Common, name: str | None, check: bool) -> Table:
     """Every split of every default protocol, and how much of it is prepared."""
     from ocbench import registry
-    from ocbench.prepared import PreparedSplit, prepared_splits, split_directory
+    from ocbench.prepared import prepared_splits, split_directory
 
     rows = []
     for found in registry.names("dataset") if name is None else [name]:
@@ -108,12 +108,21 @@ def splits(common: Common, name: str | None, check: bool) -> Table:
         there = prepared_splits(common.data_dir, found, protocol)
         for split in protocol.splits:
             expected = f"{split.scenes:,}" if split.scenes is not None else "?"
-            prepared = "–"
-            if split.name in there:
-                ready = PreparedSplit(split_directory(common.data_dir, found, protocol.name, split.name))
-                prepared = f"{len(ready):,}" + (" (not whole)" if ready.manifest.incomplete() else "")
+            directory = split_directory(common.data_dir, found, protocol.name, split.name)
+            prepared = scenes_in(directory) if split.name in there else "–"
             rows.append([f"{found}:{split.name}@{protocol.name}", split.part, expected, prepared])
     return ("split", "part", "scenes", "prepared"), rows
+
+
+def scenes_in(directory: str) -> str:
+    """How many scenes a prepared split has, or that its manifest cannot be read."""
+    from ocbench.prepared import PreparedSplit
+
+    try:
+        ready = PreparedSplit(directory)
+    except OcbenchError as wrong:
+        return f"BROKEN: {wrong.message}"
+    return f"{len(ready):,}" + (" (not whole)" if ready.manifest.incomplete() else "")
 
 
 def scenarios(common: Common, name: str | None, check: bool) -> Table:

@@ -123,7 +123,9 @@ MINI_PLAIN = replace(
     warmup=100,
 )
 MINI_FIXED = replace(MINI_PLAIN, scaling="anisotropic", what_size=32, foreground_steps=3150, joint_steps=350)
-MINI_TEX = replace(MINI_FIXED, background="simple", background_width=0.25)
+MINI_TEX = replace(
+    MINI_FIXED, background="simple", background_width=0.25, background_steps=2000, background_batch_size=32
+)
 
 PRESETS = {
     "clevrtex": CLEVRTEX,

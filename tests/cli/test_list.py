@@ -25,6 +25,8 @@ def test_what_is_prepared_is_told(ocbench, workplace):
     assert "native: train, val, test" in table(ocbench("list", "datasets"))["squares"]
     splits = table(ocbench("list", "splits", "squares"))
     assert splits["squares:val@native"].split() == ["squares:val@native", "val", "16", "16"]
+    (workplace / "data" / "shards" / "squares" / "native" / "val" / "manifest.json").write_text("{")
+    assert "BROKEN" in table(ocbench("list", "splits", "squares"))["squares:val@native"]
     assert "native/1" in table(ocbench("list", "protocols"))["squares"]
 
 
