@@ -57,7 +57,12 @@ def main(scenes: int = 40, repetitions: int = 7) -> None:
             print(f"{layout:<7} {style:<7} {least:6.1f}  {median:6.1f}  {target:6.1f}", flush=True)
     record = {
         "command": f"python tools/bench_render.py {scenes} {repetitions}",
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "load": os.getloadavg()[0],
+        },
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "scenes": scenes,
         "repetitions": repetitions,

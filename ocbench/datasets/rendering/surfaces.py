@@ -77,29 +77,31 @@ def _dressed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colour and bumped normal: the texture laid on by box, cylinder or blended triplanar mapping."""
     colour, bumped = np.zeros_like(points), np.zeros_like(points)
-    for rows, weight, across, along, axis_across, axis_along in _charts(mapping, points, normal):
-        rgb, a, b, out = _texture(found, skin, across, along, level[rows])
-        colour[:, rows] += weight * rgb
-        bumped[:, rows] += weight * (out * normal[:, rows] + a * axis_across + b * axis_along)
+    for weight, across, along, axis_across, axis_along in _charts(mapping, points, normal):
+        rgb, a, b, out = _texture(found, skin, across, along, level)
+        colour += weight * rgb
+        bumped += weight * (out * normal + a * axis_across + b * axis_along)
     return colour, unit(bumped)
 
 
-Chart = tuple[np.ndarray, np.ndarray | float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Chart = tuple[np.ndarray | float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _charts(mapping: str, p: np.ndarray, n: np.ndarray) -> Iterator[Chart]:
-    """(samples, weight, both coordinates in world units, the axis of each) of every chart of a mapping."""
-    if mapping == "cylinder":
+    """(weight, both coordinates in world units, the axis of each) of every chart of a mapping."""
+    if mapping == "triplanar":
+        squares = n * n
+        weights = squares * squares * squares
+        weights /= weights.sum(axis=0)
+        for weight, (first, second) in zip(weights, ((1, 2), (0, 2), (0, 1)), strict=True):
+            yield weight, p[first], p[second], AXES[first], AXES[second]
+    elif mapping == "cylinder":
         capped = np.abs(n[2]) > 0.5
-        side, cap = np.flatnonzero(~capped), np.flatnonzero(capped)
-        radius = np.hypot(p[0, side], p[1, side])
-        around = np.stack([-n[1, side], n[0, side], np.zeros(len(side), F)])
-        yield side, 1.0, np.arctan2(p[1, side], p[0, side]) * radius, p[2, side], around, AXES[2]
-        yield cap, 1.0, p[0, cap], p[1, cap], AXES[0], AXES[1]
-        return
-    size = np.abs(n) * TIES
-    weights = size**6 if mapping == "triplanar" else (size == size.max(axis=0)).astype(F)
-    weights /= weights.sum(axis=0)
-    for axis, (first, second) in enumerate(((1, 2), (0, 2), (0, 1))):
-        rows = np.flatnonzero(weights[axis] > 0.01)
-        yield rows, weights[axis, rows], p[first, rows], p[second, rows], AXES[first], AXES[second]
+        across = np.where(capped, p[0], np.arctan2(p[1], p[0]) * np.hypot(p[0], p[1]))
+        around = np.where(capped, AXES[0], np.stack([-n[1], n[0], n[2]]))
+        yield 1.0, across, np.where(capped, p[1], p[2]), around, np.where(capped, AXES[1], AXES[2])
+    else:  # box: the face that looks most along an axis is laid out along the two others
+        axis = (np.abs(n) * TIES).argmax(axis=0)
+        one, other = np.where(axis == 0, 1, 0), np.where(axis == 2, 1, 2)
+        across, along = np.where(axis == 0, p[1], p[0]), np.where(axis == 2, p[1], p[2])
+        yield 1.0, across, along, AXES[one, :, 0].T, AXES[other, :, 0].T
