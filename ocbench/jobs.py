@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,10 +66,11 @@ class Plan:
             limit=self.options.limit,
         )  # fmt: skip
 
-    def jobs(self, found: Range, directory: str) -> list[Job]:
-        """One job for each shard of a range."""
+    def jobs(self, found: Range, directory: str | None = None) -> list[Job]:
+        """One job for each shard of a range; the shards may lie in another folder than the usual one."""
+        folder = directory or self.directory(found)
         return [
-            Job(self.spec, self.protocol, self.source, self.options, found, os.path.join(directory, name), start, stop)
+            Job(self.spec, self.protocol, self.source, self.options, found, os.path.join(folder, name), start, stop)
             for name, start, stop in found.shards(SCENES_PER_SHARD)
         ]
 
@@ -89,8 +90,7 @@ class Job:
 
     def lacks(self, scenes: int) -> bool:
         """Whether so many scenes, read or listed as unreadable, are fewer than the job must give."""
-        tolerated = self.options.partial or self.range.split.scenes is None
-        return scenes < self.stop - self.start and not tolerated
+        return scenes < self.stop - self.start and not self.options.partial and self.range.split.scenes is not None
 
 
 def plan(
@@ -117,18 +117,17 @@ def plan(
     return Plan(spec, protocol, source, data_dir, options, tuple(ranges), tuple(missing))
 
 
+def write(job: Job) -> ShardRecord:
+    """Writes one shard, in a pass of its own where the part can only be read from its beginning."""
+    return write_seekable(job) if job.range.part.seekable else write_scenes(*next(stream([job])))
+
+
 def write_seekable(job: Job) -> ShardRecord:
     """Reads, fits and writes one shard of a part that can be entered anywhere."""
-    unreadable: list[str] = []
     flagged: list[str] = []
-    scenes = _readable(job, unreadable) if job.options.skip_unreadable else _read(job, job.start, job.stop)
-    fitted = _fitted(scenes, job, flagged, unreadable)
-    return write_shard(job.path, fitted, job.options.image_format, flagged=flagged, unreadable=unreadable)
-
-
-def write_streamed(job: Job) -> ShardRecord:
-    """The same of a part that can only be read from its beginning, in a pass of its own."""
-    return write_scenes(*next(stream([job])))
+    unreadable: list[str] = []
+    scenes = _fitted(job, flagged, unreadable)
+    return write_shard(job.path, scenes, job.options.image_format, flagged=flagged, unreadable=unreadable)
 
 
 def write_scenes(job: Job, scenes: Sequence[tuple[Scene, bool]]) -> ShardRecord:
@@ -141,8 +140,8 @@ def _read(job: Job, start: int, stop: int) -> Iterator[Scene]:
     try:
         yield from job.spec.read(job.source, job.range.split.part, start, stop, **job.protocol.reading)
     except OSError as wrong:
-        where = f"scenes {start:,} to {stop - 1:,} of '{job.range.split.part}' in '{job.source}'"
-        raise DataError(f"cannot read {where}", found=str(wrong)) from wrong
+        which = f"scenes {start:,} to {stop - 1:,} of '{job.range.split.part}'"
+        raise DataError(f"cannot read {which} in '{job.source}'", found=str(wrong)) from wrong
 
 
 def _readable(job: Job, unreadable: list[str]) -> Iterator[Scene]:
@@ -156,9 +155,10 @@ def _readable(job: Job, unreadable: list[str]) -> Iterator[Scene]:
             yield from scenes
 
 
-def _fitted(scenes: Iterable[Scene], job: Job, flagged: list[str], unreadable: list[str]) -> Iterator[Scene]:
+def _fitted(job: Job, flagged: list[str], unreadable: list[str]) -> Iterator[Scene]:
+    """The scenes of the job; the lists fill on the way."""
     count = 0
-    for scene in scenes:
+    for scene in _readable(job, unreadable) if job.options.skip_unreadable else _read(job, job.start, job.stop):
         count += 1
         fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
         if lost:
@@ -199,16 +199,15 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
 def settle(directory: str, manifest: Manifest) -> None:
     """Saves the manifest in the place of the plan and the records; DataError where a scene's pixels have changed."""
     before = Manifest.load(directory) if os.path.exists(os.path.join(directory, MANIFEST)) else None
-    if before is not None:
-        pixels = dict(zip(before.keys, before.digests, strict=True))
-        found = zip(manifest.keys, manifest.digests, strict=True)
-        changed = [key for key, digest in found if pixels.get(key, digest) != digest]
-        if changed:
-            raise DataError(
-                f"{len(changed)} scenes of '{directory}' came out with other pixels than before, first '{changed[0]}'",
-                found="a source or renderer that has changed",
-                hint=f"ocbench prepare {manifest.dataset} --protocol {manifest.protocol} --overwrite",
-            )
+    known = dict(zip(before.keys, before.digests, strict=True)) if before else {}
+    pixels = zip(manifest.keys, manifest.digests, strict=True)
+    changed = [key for key, digest in pixels if known.get(key, digest) != digest]
+    if changed:
+        raise DataError(
+            f"{len(changed)} scenes of '{directory}' came out with other pixels than before, first '{changed[0]}'",
+            found="a source or renderer that has changed",
+            hint=f"ocbench prepare {manifest.dataset} --protocol {manifest.protocol} --overwrite",
+        )
     if before != manifest:
         manifest.save(directory)
     for name in os.listdir(directory):
@@ -247,7 +246,5 @@ def index_of(key: str) -> int:
     """The scene's index in its part, with which its key ends."""
     tail = key.rpartition("-")[2]
     if not tail.isdecimal():
-        raise PluginError(
-            f"the key '{key}' does not end in '-' and the scene's index", expected="as in 'mine-train-000042'"
-        )
+        raise PluginError(f"the key '{key}' does not end in '-' and the scene's index")
     return int(tail)

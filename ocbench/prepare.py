@@ -85,7 +85,7 @@ def _claimed(plan: Plan, found: Range) -> _Target:
             found="; ".join(differing),
             hint="add --overwrite to replace it, or name another --data-dir",
         )
-    return _Target(head, directory, plan.jobs(found, directory))
+    return _Target(head, directory, plan.jobs(found))
 
 
 def _names(directory: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ocbench import registry, storage
 from ocbench.errors import DataError
-from ocbench.jobs import Options, plan, settle, write_seekable, write_streamed
+from ocbench.jobs import Options, plan, settle, write
 from ocbench.prepared import PreparedSplit
 from ocbench.scene import check_scene
 from ocbench.shards import MANIFEST, ShardRecord, read_shard, scene_digest
@@ -72,7 +72,6 @@ def repair(split: PreparedSplit, findings: list[Finding], *, raw: str | None, da
     if planned.head(found) != m.head():
         raise _beyond_repair(split, "another source or protocol than it was made from")
     jobs = {os.path.basename(job.path): job for job in planned.jobs(found, split.directory)}
-    write = write_seekable if found.part.seekable else write_streamed
     records = {name: write(jobs[name]) for name in sorted(broken)}
     settle(split.directory, m.holding(records.get(shard.name, shard) for shard in m.shards))
     return PreparedSplit(split.directory)

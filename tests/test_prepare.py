@@ -152,7 +152,8 @@ def test_an_error_midway_keeps_what_is_whole_and_the_same_call_goes_on(
     (source / "dots-000012.png").write_bytes(whole[:50])
     with pytest.raises(DataError, match=r"dots-000012\.png' cannot be decoded"):
         prepare.prepare(dots.plan(data, source, ["test", "val", "train"], workers=workers))
-    assert shards(data) == {name: expected[name] for name in ("val", "test")}
+    assert all(found == expected[name] for name, found in shards(data).items())
+    assert workers > 1 or shards(data).keys() == {"val", "test"}
     left = sorted(os.listdir(split(data)))
     assert "plan.json" in left
     assert "000001.tar" in left
@@ -173,11 +174,11 @@ def test_a_record_without_its_manifest_or_a_shard_without_its_record_is_gone_on_
     for found in plan.ranges:
         storage.make_folder(plan.directory(found))
         plan.head(found).save(plan.directory(found), "plan.json")
-    first, second, *_ = plan.jobs(train, plan.directory(train))
+    first, second, *_ = plan.jobs(train)
     jobs.write_seekable(first)
     jobs.write_seekable(second)
     os.unlink(f"{second.path}.json")
-    jobs.write_seekable(*plan.jobs(val, plan.directory(val)))
+    jobs.write_seekable(*plan.jobs(val))
     said: list[tuple[str, str]] = []
     prepare.prepare(plan, say=lambda *words: said.append(words))
     assert said == [("resume", "2 of 8 shards already verified")]

@@ -65,10 +65,7 @@ def workers_of(executor: str) -> int:
 
 def counts(plan: Plan) -> dict[str, tuple[int, int]]:
     """Scenes and shards of each split to come."""
-    return {
-        found.split.name: (found.stop - found.start, len(plan.jobs(found, plan.directory(found))))
-        for found in plan.ranges
-    }
+    return {found.split.name: (found.stop - found.start, len(plan.jobs(found))) for found in plan.ranges}
 
 
 def show_plan(common: Common, plan: Plan) -> None:
