@@ -120,6 +120,18 @@ def test_a_batch_larger_than_the_set_is_refused(data) -> None:
         CachedBatches(data, CPU, seed=0).batch(0, 0, 17)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("share", [0.5, 0.0])
+def test_batches_on_the_device_are_those_on_the_host(data, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    monkeypatch.setattr("ocbench.loading.RESIDENT_SHARE", share)
+    there = CachedBatches(data, torch.device("cuda"), seed=0)
+    assert there.resident == (share > 0)
+    found = there.batch(0, 1, 4).images
+    assert found.device.type == "cuda"
+    assert torch.equal(found.cpu(), CachedBatches(data, CPU, seed=0).batch(0, 1, 4).images)
+
+
 # Streamed
 
 

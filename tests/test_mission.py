@@ -91,6 +91,23 @@ def test_an_archive_with_fewer_scenes_than_published_ends_in_exit_5(
     assert not list((tmp_path / "data").rglob("manifest.json"))
 
 
+def test_an_archive_cut_short_ends_in_exit_5_and_the_whole_one_goes_on(
+    ocbench: Callable, raw: Path, tmp_path: Path
+) -> None:
+    (archive,) = sources.write_archives(raw / "clevrtex_outd", tmp_path / "packed")
+    whole = archive.read_bytes()
+    words = ("prepare", "clevrtex", "--partial", "--raw", tmp_path / "packed", "--executor", "local:1")
+    archive.write_bytes(whole[: len(whole) // 2])
+    ended = ocbench(*words)
+    assert ended.code == 5
+    assert f"archive '{archive}' ends early" in ended.err
+    assert "download it again" in ended.err
+    assert not list((tmp_path / "data").rglob("*.tar"))
+    archive.write_bytes(whole)
+    assert ocbench(*words).code == 0
+    assert set(shards(tmp_path / "data")) == {"ood"}
+
+
 def test_prepare_train_evaluate(ocbench: Callable, raw: Path, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "data" / "raw").mkdir(parents=True)
     (tmp_path / "data" / "raw" / "clevrtex").symlink_to(raw)
