@@ -1,4 +1,4 @@
-"""Decode, encode, crop and resize: the only user of the image codec, because its filters define the protocols' pixels.
+"""Decode, encode, crop and resize: the only user of the image codec, whose filters define the protocols' pixels.
 
 Images are uint8 [H, W, 3] RGB, label maps uint8 [H, W]. Cropping comes before resizing and never reads outside the crop.
 

@@ -125,8 +125,8 @@ class DatasetSpec:
 
     `read(source, part, start, stop, **reading)` yields the scenes of [start, stop) in index order at source resolution.
     Keys end in "-" and the scene's index where the part is not seekable or the split's count is fixed.
-    `parts(source, partial)` maps part name to `Part`; it is cheap, and the place for "nothing here" errors. With `partial`
-    a part may have gaps, and `scenes` is one above its highest index.
+    `parts(source, partial)` maps part name to `Part`; it is cheap, and the place for "nothing here" errors. With
+    `partial` a part may have gaps, and `scenes` is one above its highest index.
     `source` is a path or URL (str), or None where `needs_source` is False (then the part names style and size).
     """
 
