@@ -1,6 +1,7 @@
 """Decode, encode, crop and resize: the only user of the image codec, whose filters define the protocols' pixels.
 
-Images are uint8 [H, W, 3] RGB, label maps uint8 [H, W]. Cropping comes before resizing and never reads outside the crop.
+Images are uint8 [H, W, 3] RGB, label maps uint8 [H, W]. Cropping comes before resizing, and nothing outside the crop is
+read.
 
     bilinear-antialias   Pillow's BILINEAR, a triangle as wide as the scale
     bilinear             four neighbours, half-pixel centres, rounded half to even
