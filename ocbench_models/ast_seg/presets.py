@@ -115,14 +115,16 @@ MINI_PLAIN = replace(
     glimpse_widths=(48, 24, 12),
     background_activation=2.0,
     background="still",
+    activation_cap=5.0,
+    entropy_weight=0.1,  # ten times the paper's: with few updates, idle slots would split objects instead of hiding
     entropy_warmup=800,
-    foreground_steps=1800,
-    joint_steps=200,
+    foreground_steps=2700,
+    joint_steps=300,
     batch_size=16,
-    learning_rate=2e-3,
+    learning_rate=1e-3,
     warmup=100,
 )
-MINI_FIXED = replace(MINI_PLAIN, scaling="anisotropic", what_size=32, foreground_steps=3150, joint_steps=350)
+MINI_FIXED = replace(MINI_PLAIN, scaling="anisotropic", what_size=32, foreground_steps=3600, joint_steps=400)
 MINI_TEX = replace(
     MINI_FIXED, background="simple", background_width=0.25, background_steps=2000, background_batch_size=32
 )
