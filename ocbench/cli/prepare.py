@@ -38,7 +38,10 @@ def command(
     common: Common, dataset: str, raw: str | None, protocol: str | None, splits: str | None, executor: str,
     image_format: str, overwrite: bool, partial: bool, skip_unreadable: bool, limit: int | None, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Turn a raw distribution into verified shards: resumable, and the same bytes on any number of cores."""
+    """Turn a raw distribution into verified shards.
+
+    The same bytes on any number of cores; the same command goes on where a call before stopped.
+    """
     from ocbench import jobs, prepare, registry
 
     spec = registry.dataset(dataset)

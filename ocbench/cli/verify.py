@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.option("--raw", metavar="PATH", help="Where the raw distribution lies, for --repair.")
 @common
 def command(common: Common, data: str | None, deep: bool, repair: bool, raw: str | None) -> None:
-    """Check prepared shards against their manifest; DATA is DATASET[:SPLIT,…][@PROTOCOL] or a folder (default: all)."""
+    """Check prepared shards against their manifest.
+
+    DATA is DATASET[:SPLIT,…][@PROTOCOL] or a folder; without it, all that is prepared.
+    """
     from ocbench import verify
 
     lines, records, broken = [], [], 0
