@@ -32,7 +32,7 @@ TRAINING: dict[str, tuple[Family, float, list[str]]] = {
     "dunes": (patterns.dunes, 0.05, ["b98a50 dcb27a f2d9a8", "7a5a86 b48ec0 e6cdea", "4f7d75 86b5a6 cfe6d8"]),
     "marble": (patterns.marble, 0.5, ["5f5a57 cfc9c2 f7f4ef", "1c3a2c 5b9473 d4ead8", "4a1626 a8525f f0cdc6"]),
     "wood": (patterns.wood, 0.2, ["4a2a14 8f5a2c c58a4e", "2a1a12 543522 7d5334", "8a6a3a c9a86a e8d3a0"]),
-    "brick": (patterns.brick, 0.05, ["8f3a28 c0593c d8cfc4", "5f6570 8d949e c4c6c8", "a8884a d6b878 6f5f48"]),
+    "brick": (patterns.brick, 0.05, ["8f3a28 c0593c d8cfc4", "6f757f 8d949e 787d86", "a8884a d6b878 6f5f48"]),
     "tiles": (patterns.tiles, 0.6, ["1f4f9a 3f86c8 eef2f4", "1f7a68 58b8a0 f0ead8", "a83a3a d87858 f4e8d8"]),
     "checker": (patterns.checker, 0.4, ["1c1c20 808080 f2f2ee", "8a6a10 c8a020 141414", "1f5fa8 6f9fd0 f0f4f8"]),
     "stripes": (patterns.stripes, 0.3, ["c02a20 d87060 f8f0e8", "1f3a7a 6a7ab0 f0d890", "1f7a3a 70b080 f4f6ec"]),
