@@ -83,7 +83,10 @@ def test_learns_to_separate_a_few_squares(tiny, protocol):
     torch.manual_seed(1)
     images, masks = squares(16)
     # Glimpses of at most 13 pixels: none can hold both squares.
-    config = replace(tiny, scale_min=2.5, scale_max=8.0, warmup=50, entropy_warmup=200)
+    config = replace(
+        tiny, scale_min=2.5, scale_max=8.0, warmup=50, learning_rate=2e-3, entropy_weight=0.01, entropy_warmup=200,
+        activation_cap=None,
+    )  # fmt: skip
     model = AST_SEG.build(config, replace(protocol, max_objects=2))
     model.start("background", images)
     adam = AST_SEG.scenarios["ct"](config)[1].optimizers[0]
