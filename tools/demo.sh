@@ -4,5 +4,5 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 set_up .
-echo "ocbench demo: renders 3,000 scenes, trains for 3,000 updates, scores 500 scenes; about 6 minutes on 2 cores" >&2
+echo "ocbench demo: renders 3,000 scenes, trains for 3,000 updates, scores 500 scenes; about 4 minutes on 2 cores" >&2
 exec .venv/bin/ocbench demo "$@"
