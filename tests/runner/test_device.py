@@ -91,13 +91,20 @@ def two_ranks(toy_site: Path, squares_dir: Path, tmp_path_factory: pytest.TempPa
     runs = tmp_path_factory.mktemp("ranks")
     paths = os.pathsep.join([str(toy_site), os.environ.get("PYTHONPATH", "")])
     shared = {**os.environ, "PYTHONPATH": paths, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    words = [sys.executable, str(Path(__file__).with_name("ranks.py")), str(runs), str(squares_dir), *free_ports(6)]
-    ranks = [
-        subprocess.Popen([*words, *STEPS], env={**shared, "RANK": rank}, stderr=subprocess.PIPE, text=True)
-        for rank in ("0", "1")
-    ]
-    told = [rank.communicate(timeout=300)[1] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(told)
+    for stage, code in (("kill", 9), ("all", 0)):
+        words = [sys.executable, str(Path(__file__).with_name("ranks.py")), str(runs), str(squares_dir), *free_ports(6)]
+        ranks = [
+            subprocess.Popen(
+                [*words, *STEPS], env={**shared, "RANK": rank, "STAGE": stage}, stderr=subprocess.PIPE, text=True
+            )
+            for rank in ("0", "1")
+        ]
+        try:
+            told = [rank.communicate(timeout=300)[1] for rank in ranks]
+        finally:
+            for rank in ranks:
+                rank.kill()
+        assert [rank.returncode for rank in ranks] == [code, code], "\n".join(told)
     return runs
 
 
