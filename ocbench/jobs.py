@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,7 +57,8 @@ class Plan:
         protocol = self.protocol
         rule = {
             "crop": protocol.crop, "image_filter": protocol.image_filter, "mask_filter": protocol.mask_filter,
-            "reading": dict(protocol.reading), "part": found.split.part, "range": (found.start, found.stop),
+            "reading": dict(protocol.reading), "most_objects": protocol.most_objects, "part": found.split.part,
+            "range": (found.start, found.stop),
         }  # fmt: skip
         return Manifest(
             dataset=self.spec.name, split=found.split.name, protocol=protocol.name, version=protocol.version,
@@ -89,8 +90,8 @@ class Job:
     stop: int
 
     def lacks(self, scenes: int) -> bool:
-        """Whether so many scenes, read or listed as unreadable, are fewer than the job must give."""
-        return scenes < self.stop - self.start and not self.options.partial and self.range.split.scenes is not None
+        """Whether so many scenes, read or listed as filtered or unreadable, are fewer than the job must give."""
+        return scenes < self.stop - self.start and not self.options.partial
 
 
 def plan(
@@ -117,6 +118,16 @@ def plan(
     return Plan(spec, protocol, source, data_dir, options, tuple(ranges), tuple(missing))
 
 
+@dataclass
+class Notes:
+    """What is worth telling of the scenes of a job, filled while they pass; the fields of the shard's record."""
+
+    flagged: list[str] = field(default_factory=list)  # keys of scenes with an object that the crop removed
+    filtered: list[str] = field(default_factory=list)  # keys of scenes that the protocol leaves out
+    unreadable: list[str] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)  # indices that a partial source lacks
+
+
 def write(job: Job) -> ShardRecord:
     """Writes one shard, in a pass of its own where the part can only be read from its beginning."""
     return write_seekable(job) if job.range.part.seekable else write_scenes(*next(stream([job])))
@@ -124,16 +135,14 @@ def write(job: Job) -> ShardRecord:
 
 def write_seekable(job: Job) -> ShardRecord:
     """Reads, fits and writes one shard of a part that can be entered anywhere."""
-    flagged: list[str] = []
-    unreadable: list[str] = []
-    scenes = _fitted(job, flagged, unreadable)
-    return write_shard(job.path, scenes, job.options.image_format, flagged=flagged, unreadable=unreadable)
+    notes = Notes()
+    scenes = _readable(job, notes) if job.options.skip_unreadable else _read(job, job.start, job.stop)
+    return write_scenes(job, _fitted(job, scenes, notes), notes)
 
 
-def write_scenes(job: Job, scenes: Sequence[tuple[Scene, bool]]) -> ShardRecord:
-    """Writes one shard from scenes that the reader has fitted, each with whether the crop removed an object."""
-    flagged = [scene.key for scene, lost in scenes if lost]
-    return write_shard(job.path, (scene for scene, _ in scenes), job.options.image_format, flagged=flagged)
+def write_scenes(job: Job, scenes: Iterable[Scene], notes: Notes) -> ShardRecord:
+    """Writes one shard from fitted scenes and what was noted of them."""
+    return write_shard(job.path, scenes, job.options.image_format, notes=vars(notes))
 
 
 def _read(job: Job, start: int, stop: int) -> Iterator[Scene]:
@@ -144,31 +153,36 @@ def _read(job: Job, start: int, stop: int) -> Iterator[Scene]:
         raise DataError(f"cannot read {which} in '{job.source}'", found=str(wrong)) from wrong
 
 
-def _readable(job: Job, unreadable: list[str]) -> Iterator[Scene]:
+def _readable(job: Job, notes: Notes) -> Iterator[Scene]:
     """Scene by scene, so that one that cannot be read ends nothing but itself."""
     for index in range(job.start, job.stop):
         try:
             scenes = list(_read(job, index, index + 1))
         except DataError as wrong:
-            unreadable.append(f"{job.range.split.part}-{index:06d}: {wrong.message}")
+            notes.unreadable.append(f"{job.range.split.part}-{index:06d}: {wrong.message}")
         else:
             yield from scenes
 
 
-def _fitted(job: Job, flagged: list[str], unreadable: list[str]) -> Iterator[Scene]:
-    """The scenes of the job; the lists fill on the way."""
-    count = 0
-    for scene in _readable(job, unreadable) if job.options.skip_unreadable else _read(job, job.start, job.stop):
-        count += 1
+def _fitted(job: Job, scenes: Iterable[Scene], notes: Notes) -> Iterator[Scene]:
+    """The scenes of the job's range that the protocol keeps, at its size; DataError at the end where some lack."""
+    lacking = set(range(job.start, job.stop))
+    for scene in scenes:
+        lacking.discard(index_of(scene))
         fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
+        if job.protocol.most_objects is not None and fitted.meta["num_objects"] > job.protocol.most_objects:
+            notes.filtered.append(scene.key)
+            continue
         if lost:
-            flagged.append(scene.key)
+            notes.flagged.append(scene.key)
         yield fitted
-    _refuse_few(job, count + len(unreadable))
+    lacking -= {int(line.partition(":")[0].rpartition("-")[2]) for line in notes.unreadable}
+    _refuse_few(job, job.stop - job.start - len(lacking))
+    notes.missing += sorted(lacking)
 
 
 def _refuse_few(job: Job, scenes: int) -> None:
-    """A source that was taken for whole must give every scene, where the protocol fixes their number."""
+    """A source that was taken for whole must give every scene."""
     if job.lacks(scenes):
         expected = job.range.part.expected
         raise DataError(
@@ -180,7 +194,10 @@ def _refuse_few(job: Job, scenes: int) -> None:
 
 
 def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tuple[Scene, bool]:
-    """The scene at the protocol's size, checked, and whether an object of it is no longer to be seen."""
+    """The scene at the protocol's size, checked, and whether an object of it is no longer to be seen.
+
+    Its meta counts the objects in the source (`num_objects`) and those still to be seen (`visible_objects`).
+    """
     check_scene(scene, max_objects or protocol.max_objects)
     parts = scene.background_parts
     try:
@@ -192,8 +209,9 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
         )
     except DataError as wrong:
         raise DataError(f"scene '{scene.key}': {wrong.message}", expected=wrong.expected, found=wrong.found) from wrong
-    shown, there = (np.count_nonzero(np.bincount(mask.ravel())[1:]) for mask in (fitted.mask, scene.mask))
-    return fitted, bool(shown < there)
+    shown, there = (int(np.count_nonzero(np.bincount(mask.ravel())[1:])) for mask in (fitted.mask, scene.mask))
+    counts = {"num_objects": scene.meta.get("num_objects", there), "visible_objects": shown}
+    return replace(fitted, meta={**scene.meta, **counts}), shown < there
 
 
 def settle(directory: str, manifest: Manifest) -> None:
@@ -228,23 +246,28 @@ def passes(jobs: Sequence[Job]) -> list[list[Job]]:
     return found
 
 
-def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[Scene, bool]]]]:
-    """One pass over a part: the fitted scenes of each job, jobs in order of their ranges."""
+def stream(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[Scene], Notes]]:
+    """One pass over a part: the fitted scenes of each job and what was noted of them, jobs in order of their ranges."""
     scenes = _read(jobs[0], jobs[0].start, jobs[-1].stop)
     following = next(scenes, None)
-    for job in jobs:
-        batch: list[tuple[Scene, bool]] = []
-        while following is not None and (index := index_of(following.key)) < job.stop:
-            if index >= job.start:
-                batch.append(fit(following, job.protocol, job.range.split.max_objects))
+
+    def up_to(start: int, stop: int) -> Iterator[Scene]:
+        nonlocal following
+        while following is not None and (index := index_of(following)) < stop:
+            if index >= start:
+                yield following
             following = next(scenes, None)
-        _refuse_few(job, len(batch))
-        yield job, batch
+
+    for job in jobs:
+        notes = Notes()
+        yield job, list(_fitted(job, up_to(job.start, job.stop), notes)), notes
 
 
-def index_of(key: str) -> int:
-    """The scene's index in its part, with which its key ends."""
-    tail = key.rpartition("-")[2]
+def index_of(scene: Scene) -> int:
+    """The scene's place in its part: its index, or what its key ends with."""
+    if scene.index is not None:
+        return scene.index
+    tail = scene.key.rpartition("-")[2]
     if not tail.isdecimal():
-        raise PluginError(f"the key '{key}' does not end in '-' and the scene's index")
+        raise PluginError(f"the key '{scene.key}' does not end in '-' and the scene's index, nor has the scene one")
     return int(tail)

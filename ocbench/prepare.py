@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ocbench import storage
 from ocbench.errors import DataError
-from ocbench.jobs import PLAN, Job, Plan, index_of, passes, settle, stream, write_scenes, write_seekable
+from ocbench.jobs import PLAN, Job, Plan, passes, settle, stream, write_scenes, write_seekable
 from ocbench.ranges import Range
 from ocbench.shards import MANIFEST, Manifest, ShardRecord, recorded
 
@@ -128,7 +128,7 @@ def _existing(target: _Target) -> Iterator[tuple[Job, ShardRecord]]:
         record = records.get(os.path.basename(job.path))
         if record is None or not os.path.exists(job.path):
             continue
-        listed = record.unreadable if job.options.skip_unreadable else ()
+        listed = [*record.filtered, *(record.unreadable if job.options.skip_unreadable else ())]
         if not job.lacks(len(record.keys) + len(listed)) and storage.sha256_of(job.path) == record.sha256:
             yield job, record
 
@@ -139,21 +139,10 @@ def _finished(targets: Sequence[_Target], done: Mapping[str, ShardRecord]) -> di
     for target in targets:
         if all(job.path in done for job in target.jobs):
             manifest = target.head.holding(done[job.path] for job in target.jobs)
-            manifest = replace(manifest, missing=_missing(target.jobs[0], manifest))
             _refuse_unusable(manifest)
             settle(target.directory, manifest)
             manifests[target.head.split] = manifest
     return manifests
-
-
-def _missing(job: Job, manifest: Manifest) -> tuple[int, ...]:
-    """The indices of the job's range that --partial passed over."""
-    found = job.range
-    if not job.options.partial or found.split.scenes is None:
-        return ()
-    names = [*manifest.keys, *(line.partition(":")[0] for line in manifest.unreadable)]
-    there = {index_of(name) for name in names}
-    return tuple(index for index in range(found.start, found.stop) if index not in there)
 
 
 def _refuse_unusable(manifest: Manifest) -> None:
@@ -182,7 +171,7 @@ def _run(todo: Sequence[Job], workers: int, note: Callable[[Job, ShardRecord], N
     with _pool(min(workers, len(todo))) as pool:
         _drain(pool, ((job, (write_seekable, job)) for job in seekable), workers, note)
         for jobs in passes(streamed):
-            _drain(pool, ((job, (write_scenes, job, scenes)) for job, scenes in stream(jobs)), workers, note)
+            _drain(pool, ((streamed[0], (write_scenes, *streamed)) for streamed in stream(jobs)), workers, note)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class Scene:
     mask: np.ndarray  # uint8 [H, W], instance ids as in the source; 0 is the background
     meta: Mapping[str, Any] = field(default_factory=dict)  # JSON-able source facts, never needed to score
     background_parts: np.ndarray | None = None  # uint8 [H, W], sub-labels of the background; never scored by default
+    index: int | None = None  # place in its part, where the key does not end in it; not stored
 
 
 def check_scene(scene: Scene, max_objects: int) -> Scene:
@@ -67,7 +68,7 @@ class Split:
     part: str  # the part of the source that it comes from
     start: int | float = 0  # index, or a fraction of the expected count of the part
     stop: int | float | None = None  # exclusive; None = to the end
-    scenes: int | None = None  # expected count, None where the source does not fix it
+    scenes: int | None = None  # expected count before `most_objects`, None where the source does not fix it
     max_objects: int | None = None  # most objects here, where that exceeds the protocol's K
 
 
@@ -84,6 +85,7 @@ class Protocol:
     image_filter: str = "bilinear-antialias"
     mask_filter: str = "nearest-centre"
     reading: Mapping[str, Any] = field(default_factory=dict)  # handed to `read`
+    most_objects: int | None = None  # scenes with more objects than this in the source are left out
     subset: tuple[int, int] | None = None  # (scenes, seed) scored instead of the whole split
     summary: str = ""  # one line: whose choice this is
 
@@ -123,8 +125,8 @@ class Download:
 class DatasetSpec:
     """Everything that the core must know of a dataset, in one record named by one entry point.
 
-    `read(source, part, start, stop, **reading)` yields the scenes of [start, stop) in index order at source resolution.
-    Keys end in "-" and the scene's index where the part is not seekable or the split's count is fixed.
+    `read(source, part, start, stop, **reading)` yields the scenes of [start, stop) in index order at source resolution;
+    indices that are not there are passed over. A key ends in "-" and the scene's index, or the scene has an `index`.
     `parts(source, partial)` maps part name to `Part`; it is cheap, and the place for "nothing here" errors. With
     `partial` a part may have gaps, and `scenes` is one above its highest index.
     `source` is a path or URL (str), or None where `needs_source` is False (then the part names style and size).

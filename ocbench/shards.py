@@ -14,7 +14,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
@@ -41,6 +41,8 @@ class ShardRecord:
     digests: tuple[str, ...]  # of each scene's pixels
     flagged: tuple[str, ...] = ()  # keys of scenes with an object that the crop removed
     unreadable: tuple[str, ...] = ()  # scenes left out by --skip-unreadable
+    filtered: tuple[str, ...] = ()  # keys of scenes that the protocol leaves out for their number of objects
+    missing: tuple[int, ...] = ()  # indices that a partial source lacks
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ShardRecord:
@@ -62,7 +64,6 @@ class Manifest:
     shards: tuple[ShardRecord, ...] = ()
     fingerprint: str = ""
     partial: Mapping[str, Any] | None = None  # expected and found counts where the source fell short
-    missing: tuple[int, ...] = ()  # indices within the range that a partial source lacks
     limit: int | None = None
     format: str = FORMAT
 
@@ -88,6 +89,14 @@ class Manifest:
     def unreadable(self) -> tuple[str, ...]:
         return tuple(line for shard in self.shards for line in shard.unreadable)
 
+    @property
+    def filtered(self) -> tuple[str, ...]:
+        return tuple(key for shard in self.shards for key in shard.filtered)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        return tuple(index for shard in self.shards for index in shard.missing)
+
     def incomplete(self) -> dict[str, Any] | None:
         """How the set falls short of its protocol (limit, source, gaps, unreadable scenes), or None."""
         short = {
@@ -98,7 +107,7 @@ class Manifest:
 
     def head(self) -> Manifest:
         """The manifest as it is before there are shards."""
-        return dataclasses.replace(self, shards=(), fingerprint="", missing=())
+        return dataclasses.replace(self, shards=(), fingerprint="")
 
     def holding(self, shards: Iterable[ShardRecord]) -> Manifest:
         """The manifest of the same split with these shards, and the fingerprint of their content."""
@@ -184,13 +193,13 @@ def write_shard(
     scenes: Iterable[Scene],
     image_format: str = "webp",
     *,
-    flagged: Iterable[str] = (),
-    unreadable: Iterable[str] = (),
+    notes: Mapping[str, Sequence] | None = None,
 ) -> ShardRecord:
     """Writes the scenes, reads them back, compares every pixel and renames; leaves `<path>.json` with the record.
 
-    `flagged` and `unreadable` may be lists that fill while `scenes` is consumed. DataError for a scene that cannot be
-    stored, a disk that is full or gives back other pixels; then nothing is left beside, and what was there stays.
+    `notes` gives the record's other fields (flagged, unreadable, filtered, missing); its lists may fill while `scenes`
+    is consumed. DataError for a scene that cannot be stored, a disk that is full or gives back other pixels; then
+    nothing is left beside, and what was there stays.
     """
     with storage.replacing(path) as file:
         pixels = _write_members(file, scenes, image_format)
@@ -200,7 +209,7 @@ def write_shard(
             raise DataError(f"'{path}' did not come back from the disk as it was written", hint="check the disk")
         record = ShardRecord(
             os.path.basename(path), storage.sha256_of(file.name), storage.size_of(file.name), tuple(pixels),
-            tuple(pixels.values()), tuple(flagged), tuple(unreadable),
+            tuple(pixels.values()), **{name: tuple(values) for name, values in (notes or {}).items()},
         )  # fmt: skip
     storage.write_atomic(f"{path}.json", _json(record))
     return record

@@ -151,7 +151,11 @@ def _runs(process: int) -> bool:
         return False
     except PermissionError:  # somebody else's, so it runs
         return True
-    return True
+    try:  # one that has ended may keep its number until its parent asks for it
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] != b"Z"
+    except OSError:  # no such list on this system, or gone by now
+        return not os.path.isdir("/proc/self")
 
 
 def make_folder(path: str) -> None:

@@ -127,7 +127,7 @@ def test_overlapping_splits_take_a_pass_each(tmp_path: Path, source: Path) -> No
 def test_a_stream_fills_jobs_in_order_and_passes_over_what_lies_between(tmp_path: Path, source: Path) -> None:
     todo = jobs_of(dots.plan(tmp_path, source, ["train"]), tmp_path)
     chosen = [todo[0], todo[2], todo[5]]
-    filled = [(job.start, [scene.key[-2:] for scene, _ in scenes]) for job, scenes in jobs.stream(chosen)]
+    filled = [(job.start, [scene.key[-2:] for scene in scenes]) for job, scenes, _ in jobs.stream(chosen)]
     assert filled == [(4, ["04", "05", "06"]), (10, ["10", "11", "12"]), (19, ["19"])]
 
 
@@ -139,8 +139,8 @@ def test_a_stream_that_ends_early_is_refused_unless_partial(tmp_path: Path) -> N
     ):
         list(jobs.stream(todo))
     partial = [replace(job, options=jobs.Options(partial=True)) for job in todo]
-    counts = [len(scenes) for _, scenes in jobs.stream(partial)]
-    assert counts == [3, 1, 1, 0, 0, 0]
+    streamed = [(len(scenes), notes.missing) for _, scenes, notes in jobs.stream(partial)]
+    assert streamed == [(3, []), (1, [8, 9]), (1, [10, 12]), (0, [13, 14, 15]), (0, [16, 17, 18]), (0, [19])]
 
 
 def test_keys_without_an_index_cannot_be_streamed(tmp_path: Path, source: Path) -> None:
@@ -150,6 +150,36 @@ def test_keys_without_an_index_cannot_be_streamed(tmp_path: Path, source: Path) 
     todo = jobs_of(dots.plan(tmp_path, source, ["train"], spec=replace(dots.SPEC, read=nameless)), tmp_path)
     with pytest.raises(PluginError, match=r"the key 'dots-first' does not end in '-' and the scene's index"):
         list(jobs.stream(todo))
+
+
+def test_a_scene_may_carry_its_index_instead_of_its_key(tmp_path: Path, source: Path) -> None:
+    def numbered(*words: object) -> Iterator[Scene]:
+        return (replace(scene, key=f"dots-{scene.key[-2:]}a", index=int(scene.key[-2:])) for scene in dots.read(*words))
+
+    todo = jobs_of(dots.plan(tmp_path, source, ["train"], spec=replace(dots.SPEC, read=numbered)), tmp_path)
+    filled = [[scene.key for scene in scenes] for _, scenes, _ in jobs.stream(todo[:2])]
+    assert filled == [["dots-04a", "dots-05a", "dots-06a"], ["dots-07a", "dots-08a", "dots-09a"]]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_protocol_leaves_out_scenes_of_many_objects_and_names_them(tmp_path: Path, packed: bool) -> None:
+    source = dots.write(tmp_path / "raw", packed=packed)
+    spec = replace(dots.SPEC, protocols=(replace(dots.PROTOCOL, most_objects=2),))
+    job = jobs_of(dots.plan(tmp_path, source, ["train"], spec=spec), tmp_path)[0]
+    (tmp_path / "train").mkdir()
+    record = jobs.write(job)
+    assert record.keys == ("dots-000004", "dots-000006")
+    assert record.filtered == ("dots-000005",)  # 1 + 5 % 3 objects
+    assert [scene.meta["num_objects"] for scene in read_shard(job.path)] == [2, 1]
+
+
+def test_a_scene_s_meta_counts_its_objects_before_and_after_the_crop(tmp_path: Path) -> None:
+    source = dots.write(tmp_path / "raw", lonely=4)
+    job = jobs_of(dots.plan(tmp_path, source, ["train"]), tmp_path)[0]
+    (tmp_path / "train").mkdir()
+    jobs.write(job)
+    first = next(read_shard(job.path)).meta
+    assert (first["num_objects"], first["visible_objects"]) == (3, 2)
 
 
 def test_a_reader_s_failed_read_is_a_data_error(tmp_path: Path, source: Path) -> None:

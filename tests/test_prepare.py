@@ -21,7 +21,7 @@ import pytest
 
 from ocbench import jobs, prepare, storage
 from ocbench.errors import DataError
-from ocbench.scene import Part, Scene
+from ocbench.scene import Scene
 from ocbench.shards import Manifest
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
@@ -255,18 +255,14 @@ def test_a_scene_that_does_not_fit_the_protocol_ends_it_with_its_name(source: Pa
 def test_a_reader_that_gives_one_key_twice_is_refused(source: Path, data: Path) -> None:
     def stutter(*words: object) -> Iterator[Scene]:
         for scene in dots.read(*words):  # type: ignore[arg-type]
-            yield replace(scene, key=f"dots-{int(scene.key[-2:]) % 3}")
+            yield replace(scene, key=f"dots-{int(scene.key[-2:]) % 3}", index=int(scene.key[-2:]))
 
     with pytest.raises(DataError, match=r"split 'train' has scenes of one key"):
         prepare.prepare(dots.plan(data, source, ["train"], spec=replace(dots.SPEC, read=stutter)))
 
 
 def test_a_split_without_any_scene_is_refused(source: Path, data: Path) -> None:
-    free = tuple(replace(found, scenes=None) for found in dots.PROTOCOL.splits)
-    spec = replace(
-        dots.SPEC, protocols=(replace(dots.PROTOCOL, splits=free),), read=lambda *words: iter(()),
-        parts=lambda source, partial: {"dots": Part(20, True)},
-    )  # fmt: skip
+    spec = replace(dots.SPEC, protocols=(replace(dots.PROTOCOL, most_objects=0),))
     with pytest.raises(DataError, match="not one scene was found for split 'test'"):
         prepare.prepare(dots.plan(data, source, ["test"], spec=spec))
 

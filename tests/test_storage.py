@@ -85,6 +85,16 @@ def test_what_killed_processes_left_is_cleared_and_nothing_else(tmp_path: Path) 
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs the list of processes of Linux")
+def test_what_a_process_left_goes_as_soon_as_it_has_ended(tmp_path: Path) -> None:
+    """Its number is still taken while its parent has not asked for its end."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        (tmp_path / f"a.tar.{platform.node()}-{ended.pid}.part").touch()
+        storage.clear_parts(str(tmp_path))
+        assert os.listdir(tmp_path) == []
+
+
 def test_reading_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"content")
