@@ -103,6 +103,14 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
         yield inner, sorted(names)
 
 
+def folders(folder: str) -> list[str]:
+    """The sorted names of the folders in this one, links to folders among them; nothing where it is not there."""
+    if is_remote(folder):
+        system, root = _remote(folder)
+        return sorted(next(system.walk(root, maxdepth=1), (root, {}, {}))[1])
+    return sorted(next(os.walk(folder, onerror=_cannot_list), (folder, [], []))[1])
+
+
 def _cannot_list(wrong: OSError) -> None:
     if not isinstance(wrong, FileNotFoundError | NotADirectoryError):
         raise DataError(f"cannot list '{wrong.filename}'", found=str(wrong)) from wrong
