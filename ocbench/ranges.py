@@ -48,6 +48,7 @@ def resolve(
             f"{where} lacks '{absent[0]}', which split '{missing[0]}' is made of",
             expected=f"parts: {', '.join(absent)}",
             found=f"parts: {', '.join(sorted(parts)) or 'none'}",
+            hint="download what is missing, or name a --protocol that is made of the parts found",
         )
     there = [split for split in chosen if split.part in parts]
     if not partial:

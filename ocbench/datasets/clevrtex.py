@@ -7,8 +7,9 @@
 
 Source: the unpacked trees `clevrtex_<variant>/`, or the archives as downloaded, in one folder. Images are 320x240 RGBA
 PNGs, of which alpha is dropped; label maps are palette PNGs whose indices are the object numbers of the metadata,
-counted from 1. Laurynas Karazija, Iro Laina, Christian Rupprecht: "ClevrTex: A Texture-Rich Benchmark for Unsupervised
-Multi-Object Segmentation", NeurIPS 2021 Datasets and Benchmarks.
+counted from 1. The folder may also hold object-centric-library's HDF5 file, the part "hdf5" (see oclib.py; nothing
+else on this page is about it). Laurynas Karazija, Iro Laina, Christian Rupprecht: "ClevrTex: A Texture-Rich Benchmark
+for Unsupervised Multi-Object Segmentation", NeurIPS 2021 Datasets and Benchmarks.
 
 `Scene.meta`: variant, version (1), index, num_objects, ground_material, and per object label, shape, size, material,
 rotation (degrees) and pixel_coords (column, row in pixels of the source, depth); `color` in `vbg` alone, where it means
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ocbench.datasets import oclib
 from ocbench.datasets.clevrtex_inventory import SCENES, refuse
 from ocbench.datasets.clevrtex_source import (
     RawScene,
@@ -66,10 +68,9 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
     found, for which archives are listed to their end. Without it, the scenes of an archive are None: only a full pass
     could tell.
     """
-    found = survey(source)
-    if not found.trees and not found.archives:
+    found, present = survey(source), oclib.parts(source, oclib.CLEVRTEX)
+    if not found.trees and not found.archives and not present:
         raise _nothing(found)
-    present: dict[str, Part] = {}
     faults: list[str] = []
     hint = None
     for variant, expected in SCENES.items():
@@ -92,12 +93,14 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
 
 
 def read(source: str, part: str, start: int, stop: int) -> Iterator[Scene]:
-    """The scenes of a variant with an index in [start, stop), in index order, at 240x320.
+    """The scenes of a variant with an index in [start, stop), in index order, at 240x320; of "hdf5" at 128x128.
 
     Indices that are not there are passed over. Where a tree and archives lie side by side, the tree is read.
     """
+    if part == oclib.PART:
+        return oclib.read(source, oclib.CLEVRTEX, start, stop)
     if part not in SCENES:
-        raise UnknownNameError("part of clevrtex", part, SCENES)
+        raise UnknownNameError("part of clevrtex", part, [*SCENES, oclib.PART])
     return (_scene(raw) for raw in raw_scenes(source, part, start, stop))
 
 
@@ -175,7 +178,8 @@ def _nothing(found: Survey) -> DataError:
         lies = "nothing"
     return DataError(
         f"no raw CLEVRTEX under '{found.source}'",
-        expected="clevrtex_full/0/CLEVRTEX_full_000000.png … or clevrtex_full_part1.tar.gz … part5.tar.gz",
+        expected="clevrtex_full/0/CLEVRTEX_full_000000.png … or clevrtex_full_part1.tar.gz … part5.tar.gz, "
+        f"or for the protocol oclib '{oclib.CLEVRTEX.name}'",
         found=lies,
         hint=f"place the archives there (no need to unpack): {BASES[0]}   (full: 23.5 GB; licence: {PROJECT_PAGE})",
     )
@@ -223,10 +227,10 @@ CLEVRTEX_BENCHMARK = replace(
 DATASET = DatasetSpec(
     name="clevrtex",
     title="CLEVRTEX",
-    protocols=(AST_PAPER, CLEVRTEX_BENCHMARK),
+    protocols=(AST_PAPER, CLEVRTEX_BENCHMARK, oclib.protocol(oclib.CLEVRTEX)),
     parts=parts,
     read=read,
-    downloads=_downloads(),
+    downloads=(*_downloads(), oclib.download(oclib.CLEVRTEX)),
     citation="Karazija, Laina, Rupprecht: ClevrTex, NeurIPS 2021 Datasets and Benchmarks",
     license=LICENSE_NOTE,
 )
