@@ -1,37 +1,29 @@
 """Rows of the datasets at the root of an HDF5 file, in order and in bounded memory, whatever the file says of itself.
 
 libhdf5 believes a file. So nothing is read before it is known to be harmless: plain numbers of the expected shape, no
-bytes that lie in other files (links, external storage, virtual datasets), known compression, and chunks that neither
-are huge nor inflate without end. What libhdf5 makes of a damaged header before that is beyond our reach.
+bytes that lie in other files (links, external storage, virtual datasets), chunks of a bearable size with known filters.
+Chunks are fetched as they are stored and decoded here. What libhdf5 makes of damaged headers is beyond our reach.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, product
-from typing import IO, Any
+from typing import IO
 
 import h5py
 import numpy as np
 
 from ocbench.errors import DataError, OcbenchError
+from ocbench.formats.hdf5_filters import FILTERS, undone
 
 BLOCK = 32 << 20  # bytes of a dataset that are read at once
-MOST_PIECES = 4096  # chunks that are touched at once: libhdf5 keeps a record of each
-MOST_REPEATS = 64  # how often a chunk of many rows may be inflated again for a block of fewer
 LARGEST_CHUNK = 64 << 20  # bytes
-LARGEST_INFLATED = 256 << 20  # bytes that a chunk may take while libhdf5 inflates it
-EXPANSION = {  # known filters: how many bytes one byte can become
-    h5py.h5z.FILTER_SHUFFLE: 1,
-    h5py.h5z.FILTER_FLETCHER32: 1,
-    h5py.h5z.FILTER_LZF: 90,
-    h5py.h5z.FILTER_DEFLATE: 1032,
-}
-COMPRESSORS = {h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_DEFLATE}
+MOST_PIECES = 4096  # chunks that one row may lie in
+MOST_REPEATS = 64  # how often a chunk of many rows may be decoded, each time for a block of fewer
 PLAIN = "plain datasets in this one file"
 DOWNLOAD_AGAIN = "download it again, and compare its SHA-256 with the published one"
 REPACK = "write it anew with `h5repack -l NAME:CHUNK=1x… -f NAME:GZIP=4`"
@@ -46,8 +38,7 @@ class Column:
     rows: int
     _dataset: h5py.Dataset
     _step: int  # rows that are read at once
-    _expansion: int  # how many bytes one stored byte can become
-    _size: int  # bytes of the file
+    _filters: tuple[int, ...]
 
     def read(self, start: int, stop: int) -> Iterator[np.ndarray]:
         """The rows of [start, stop) one by one, in the dtype that they are stored in; those behind the last: none."""
@@ -55,34 +46,41 @@ class Column:
         while start < stop:
             after = min(stop, (start // self._step + 1) * self._step)  # blocks end where chunks do
             with _guarded(f"rows {start:,} to {after - 1:,} of {self.where}"):
-                self._refuse_bad_chunks(start, after)
-                block = self._dataset[start:after]
+                block = self._dataset[start:after] if self._dataset.chunks is None else self._joined(start, after)
             yield from block
             start = after
 
-    def _refuse_bad_chunks(self, start: int, stop: int) -> None:
-        """Chunks that were never written, lie outside the file, or inflate to more than they may."""
-        chunk = self._dataset.chunks
-        if chunk is None:
-            return
-        size = math.prod(chunk) * self._dataset.dtype.itemsize
+    def _joined(self, start: int, stop: int) -> np.ndarray:
+        """The rows of [start, stop) from all chunks that they lie in."""
+        shape, chunk = self._dataset.shape, self._dataset.chunks
+        block = np.empty((stop - start, *shape[1:]), self._dataset.dtype)
         first = range(start // chunk[0] * chunk[0], stop, chunk[0])
-        rest = (range(0, extent, side) for extent, side in zip(self._dataset.shape[1:], chunk[1:], strict=True))
+        rest = (range(0, extent, side) for extent, side in zip(shape[1:], chunk[1:], strict=True))
         for corner in product(first, *rest):
-            info = self._dataset.id.get_chunk_info_by_coord(corner)
-            where = f"the chunk at {list(corner)} of {self.where}"
-            if info.byte_offset is None:
-                raise DataError(f"{where} was never written", hint=DOWNLOAD_AGAIN)
-            if info.size > 2 * size + 4096 or info.byte_offset + info.size > self._size:
-                found = f"{info.size:,} at byte {info.byte_offset:,}"
-                raise DataError(f"{where} is damaged", expected=f"{size:,} bytes or less", found=found)
-            if info.size * self._expansion > LARGEST_INFLATED and not self._inflates(corner, size):
-                raise DataError(f"{where} inflates too far", expected=f"{size:,} bytes", hint=DOWNLOAD_AGAIN)
+            low, high = max(corner[0], start), min(corner[0] + chunk[0], stop)
+            others = (slice(at, at + side) for at, side in zip(corner[1:], chunk[1:], strict=True))
+            target = block[(slice(low - start, high - start), *others)]  # chunks may reach over the edge
+            piece = self._chunk(corner)[low - corner[0] : high - corner[0]]
+            target[:] = piece[(slice(None), *map(slice, target.shape[1:]))]
+        return block
 
-    def _inflates(self, corner: tuple[int, ...], size: int) -> bool:
-        """Whether a chunk that could grow too large is a deflate stream of no more than its `size`."""
-        _, stored = self._dataset.id.read_direct_chunk(corner)
-        return len(zlib.decompressobj().decompress(stored, size + 1)) <= size
+    def _chunk(self, corner: tuple[int, ...]) -> np.ndarray:
+        chunk, dtype = self._dataset.chunks, self._dataset.dtype
+        size = math.prod(chunk) * dtype.itemsize
+        info = self._dataset.id.get_chunk_info_by_coord(corner)
+        where = f"the chunk at {list(corner)} of {self.where}"
+        if info.byte_offset is None:
+            raise DataError(f"{where} was never written", hint=DOWNLOAD_AGAIN)
+        if info.size > size + size // 8 + 64:  # more than any filter adds
+            found = f"{info.size:,} bytes for {size:,}"
+            raise DataError(f"{where} is damaged", found=found, hint=DOWNLOAD_AGAIN)
+        skipped, stored = self._dataset.id.read_direct_chunk(corner)
+        try:
+            content = undone(stored, self._filters, skipped, size, dtype.itemsize)
+        except ValueError as wrong:
+            found = f"{wrong}, in the {info.size:,} from byte {info.byte_offset:,} on"
+            raise DataError(f"{where} is damaged", found=found, hint=DOWNLOAD_AGAIN) from wrong
+        return np.frombuffer(content, dtype).reshape(chunk)
 
 
 class Tables:
@@ -105,8 +103,8 @@ class Tables:
         with _guarded(where):
             dataset = self._opened(name, where)
             _refuse_other_rows(dataset, tails, where)
-            step, expansion = _layout(dataset, where, self._size)
-        return Column(where, dataset.shape[0], dataset, step, expansion, self._size)
+            step, filters = _layout(dataset, where, self._size)
+        return Column(where, dataset.shape[0], dataset, step, filters)
 
     def _opened(self, name: str, where: str) -> h5py.Dataset:
         """The dataset, once it is known that opening it and asking for its shape opens no other file."""
@@ -167,47 +165,34 @@ def _refuse_other_rows(dataset: h5py.Dataset, tails: Sequence[Sequence[int]], wh
             expected=" or ".join(f"[N, {', '.join(map(str, tail))}]" for tail in tails),
             found="no shape" if dataset.shape is None else str(list(dataset.shape)),
         )
-    if dataset.dtype.kind not in "buif" or dataset.dtype.itemsize > 8:
+    plain = dataset.dtype.kind in "buif" and dataset.dtype.itemsize <= 8
+    if not plain or not h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type()):  # odd bits in usual bytes
         raise DataError(f"{where} does not hold plain numbers", expected="integers or floats", found=str(dataset.dtype))
 
 
-def _layout(dataset: h5py.Dataset, where: str, size: int) -> tuple[int, int]:
-    """Rows to read at once, and how many bytes a stored byte can become; DataError for storage that cannot be borne."""
+def _layout(dataset: h5py.Dataset, where: str, size: int) -> tuple[int, tuple[int, ...]]:
+    """Rows to read at once, and the filters of their chunks; DataError for storage that cannot be borne."""
     storage = dataset.id.get_create_plist()
     row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    step = max(1, BLOCK // row)
     if storage.get_layout() == h5py.h5d.CONTIGUOUS:
-        place = dataset.id.get_offset()
-        if place is None or place + dataset.shape[0] * row > size:
-            end = "nowhere" if place is None else f"from byte {place:,}"
-            found = f"{end} of {size:,}"
-            raise DataError(f"{where} is not in the file", expected=f"{dataset.shape[0] * row:,} bytes", found=found)
-        return max(1, BLOCK // row), 1
+        place, expected = dataset.id.get_offset(), dataset.shape[0] * row
+        if place is None or place + expected > size:
+            found = "nothing" if place is None else f"{size - place:,}, from byte {place:,} on"
+            raise DataError(f"{where} is not in the file", expected=f"{expected:,} bytes", found=found)
+        return step, ()
     if storage.get_layout() != h5py.h5d.CHUNKED:
-        raise DataError(f"{where} has a storage that is not read", expected="contiguous or in chunks")
+        raise DataError(f"{where} has a storage that is not read", expected="contiguous or in chunks", hint=REPACK)
     chunk = storage.get_chunk()
-    full = math.prod(chunk) * dataset.dtype.itemsize
-    if full > LARGEST_CHUNK:
-        expected = f"chunks of {LARGEST_CHUNK:,} bytes or less"
-        raise DataError(f"{where} has huge chunks", expected=expected, found=f"{full:,} bytes", hint=REPACK)
     pieces = math.prod(-(-extent // side) for extent, side in zip(dataset.shape[1:], chunk[1:], strict=True))
-    step = max(1, min(BLOCK // row, MOST_PIECES // pieces * chunk[0]))
-    if chunk[0] > MOST_REPEATS * step:
-        found = f"chunks of {'x'.join(map(str, chunk))}"
-        raise DataError(f"{where} has chunks across too many rows", found=found, hint=REPACK)
-    return max(step // chunk[0] * chunk[0], min(step, chunk[0])), _expansion(storage, full, where)
-
-
-def _expansion(storage: Any, size: int, where: str) -> int:
-    """How many bytes a stored byte can become in the filters of chunks of `size` bytes; DataError for unknown ones."""
+    huge = math.prod(chunk) * dataset.dtype.itemsize > LARGEST_CHUNK
+    if huge or pieces > MOST_PIECES or chunk[0] > MOST_REPEATS * step:
+        what = "too large" if huge else "too small" if pieces > MOST_PIECES else "across too many rows"
+        found = "x".join(map(str, chunk))
+        raise DataError(f"{where} has chunks {what}", expected="a few rows a chunk", found=found, hint=REPACK)
     filters = [storage.get_filter(number) for number in range(storage.get_nfilters())]
-    codes = [code for code, *_ in filters]
-    believed = all(max(values[2:], default=0) <= size for code, _, values, _ in filters if code == h5py.h5z.FILTER_LZF)
-    if (
-        set(codes) - set(EXPANSION)
-        or len(COMPRESSORS.intersection(codes)) > 1
-        or len(set(codes)) < len(codes)
-        or not believed
-    ):
+    if any(code not in FILTERS for code, *_ in filters):
         found = ", ".join(f"{name.decode('latin-1')} ({code})" for code, _, _, name in filters)
-        raise DataError(f"{where} has a compression that is not read", expected="gzip or lzf", found=found, hint=REPACK)
-    return max((EXPANSION[code] for code in codes), default=1)
+        expected = "none, gzip or lzf, with or without shuffle and fletcher32"
+        raise DataError(f"{where} has filters that are not read", expected=expected, found=found, hint=REPACK)
+    return max(step // chunk[0] * chunk[0], min(step, chunk[0])), tuple(code for code, *_ in filters)
