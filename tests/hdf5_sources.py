@@ -30,11 +30,13 @@ def drawn(source: Source, index: int) -> dict[str, np.ndarray]:
     return {"image": image, "mask": mask, "num_actual_objects": np.array([objects]), "visibility": per_entity} | facts
 
 
-def write(path: Path, source: Source, count: int, dtypes: dict[str, str] = COMPACT, **storage: Any) -> Path:
+def write(
+    path: Path, source: Source, count: int, dtypes: dict[str, str] = COMPACT, libver: str | None = None, **storage: Any
+) -> Path:
     """The file with `count` rows; `storage` (chunks, compression …) is that of image and mask."""
     rows = [drawn(source, index) for index in range(count)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=libver) as file:
         for name in rows[0]:
             data = np.stack([row[name] for row in rows]).astype(dtypes.get(name, dtypes["other"]))
             file.create_dataset(name, data=data, **(storage if name in ("image", "mask") else {}))

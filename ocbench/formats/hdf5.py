@@ -1,8 +1,8 @@
 """Rows of the datasets at the root of an HDF5 file, in order and in bounded memory, whatever the file says of itself.
 
-libhdf5 believes a file. So nothing is read before it is known to be harmless: plain numbers of the expected shape, no
-bytes that lie in other files (links, external storage, virtual datasets), chunks of a bearable size with known filters.
-Chunks are fetched as they are stored and decoded here. What libhdf5 makes of damaged headers is beyond our reach.
+libhdf5 believes a file. So it is asked where the numbers lie, and no more: they are fetched and decoded here, once they
+are known to be harmless: plain, of the expected shape, in this file alone (no links, external storage, virtual
+datasets), in chunks of a bearable size with known filters. What it makes of damaged headers is beyond our reach.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Column:
     where: str  # what messages call it
     rows: int
     _dataset: h5py.Dataset
+    _file: IO[bytes]
     _step: int  # rows that are read at once
     _filters: tuple[int, ...]
 
@@ -46,9 +47,16 @@ class Column:
         while start < stop:
             after = min(stop, (start // self._step + 1) * self._step)  # blocks end where chunks do
             with _guarded(f"rows {start:,} to {after - 1:,} of {self.where}"):
-                block = self._dataset[start:after] if self._dataset.chunks is None else self._joined(start, after)
+                block = self._stretch(start, after) if self._dataset.chunks is None else self._joined(start, after)
             yield from block
             start = after
+
+    def _stretch(self, start: int, stop: int) -> np.ndarray:
+        """The rows of [start, stop) of a dataset in one piece."""
+        shape, dtype = (stop - start, *self._dataset.shape[1:]), self._dataset.dtype
+        row = math.prod(shape[1:]) * dtype.itemsize
+        content = self._fetched(self._dataset.id.get_offset() + start * row, shape[0] * row)
+        return np.frombuffer(content, dtype).reshape(shape)
 
     def _joined(self, start: int, stop: int) -> np.ndarray:
         """The rows of [start, stop) from all chunks that they lie in."""
@@ -74,20 +82,28 @@ class Column:
         if info.size > size + size // 8 + 64:  # more than any filter adds
             found = f"{info.size:,} bytes for {size:,}"
             raise DataError(f"{where} is damaged", found=found, hint=DOWNLOAD_AGAIN)
-        skipped, stored = self._dataset.id.read_direct_chunk(corner)
+        stored = self._fetched(info.byte_offset, info.size)
         try:
-            content = undone(stored, self._filters, skipped, size, dtype.itemsize)
+            content = undone(stored, self._filters, info.filter_mask, size, dtype.itemsize)
         except ValueError as wrong:
             found = f"{wrong}, in the {info.size:,} from byte {info.byte_offset:,} on"
             raise DataError(f"{where} is damaged", found=found, hint=DOWNLOAD_AGAIN) from wrong
         return np.frombuffer(content, dtype).reshape(chunk)
 
+    def _fetched(self, place: int, size: int) -> bytes:
+        self._file.seek(place)
+        content = self._file.read(size)
+        if len(content) < size:
+            expected, found = f"{size:,} bytes from byte {place:,} on", f"{len(content):,}"
+            raise DataError(f"{self.where} ends early", expected=expected, found=found, hint=DOWNLOAD_AGAIN)
+        return content
+
 
 class Tables:
     """The datasets at the root of one file."""
 
-    def __init__(self, root: h5py.File, name: str, size: int) -> None:
-        self._root, self._name, self._size = root, name, size
+    def __init__(self, root: h5py.File, file: IO[bytes], name: str) -> None:
+        self._root, self._file, self._name = root, file, name
 
     def __contains__(self, name: str) -> bool:
         with _guarded(f"'{self._name}'"):
@@ -103,8 +119,8 @@ class Tables:
         with _guarded(where):
             dataset = self._opened(name, where)
             _refuse_other_rows(dataset, tails, where)
-            step, filters = _layout(dataset, where, self._size)
-        return Column(where, dataset.shape[0], dataset, step, filters)
+            step, filters = _layout(dataset, where)
+        return Column(where, dataset.shape[0], dataset, self._file, step, filters)
 
     def _opened(self, name: str, where: str) -> h5py.Dataset:
         """The dataset, once it is known that opening it and asking for its shape opens no other file."""
@@ -138,10 +154,9 @@ def opened(file: IO[bytes], name: str) -> Iterator[Tables]:
         found = f"first bytes {start[:8].hex(' ')}" if start else "an empty file"
         raise DataError(f"'{name}' is not an HDF5 file", found=found, hint=DOWNLOAD_AGAIN)
     with _guarded(f"'{name}'"):
-        size = file.seek(0, 2)
         root = h5py.File(file, "r")
     try:
-        yield Tables(root, name, size)
+        yield Tables(root, file, name)
     finally:
         with _guarded(f"'{name}'"):
             root.close()
@@ -170,16 +185,14 @@ def _refuse_other_rows(dataset: h5py.Dataset, tails: Sequence[Sequence[int]], wh
         raise DataError(f"{where} does not hold plain numbers", expected="integers or floats", found=str(dataset.dtype))
 
 
-def _layout(dataset: h5py.Dataset, where: str, size: int) -> tuple[int, tuple[int, ...]]:
+def _layout(dataset: h5py.Dataset, where: str) -> tuple[int, tuple[int, ...]]:
     """Rows to read at once, and the filters of their chunks; DataError for storage that cannot be borne."""
     storage = dataset.id.get_create_plist()
     row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     step = max(1, BLOCK // row)
     if storage.get_layout() == h5py.h5d.CONTIGUOUS:
-        place, expected = dataset.id.get_offset(), dataset.shape[0] * row
-        if place is None or place + expected > size:
-            found = "nothing" if place is None else f"{size - place:,}, from byte {place:,} on"
-            raise DataError(f"{where} is not in the file", expected=f"{expected:,} bytes", found=found)
+        if dataset.shape[0] and dataset.id.get_offset() is None:
+            raise DataError(f"{where} was never written", hint=DOWNLOAD_AGAIN)
         return step, ()
     if storage.get_layout() != h5py.h5d.CHUNKED:
         raise DataError(f"{where} has a storage that is not read", expected="contiguous or in chunks", hint=REPACK)
