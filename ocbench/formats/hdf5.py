@@ -144,6 +144,7 @@ class Tables:
 @contextmanager
 def opened(file: IO[bytes], name: str) -> Iterator[Tables]:
     """The datasets of a seekable binary file, which messages call `name`; DataError where it is no whole HDF5 file."""
+    file.seek(0)
     start = file.read(16)
     if start.lstrip()[:1] == b"<":
         raise DataError(
