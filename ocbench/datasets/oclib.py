@@ -12,6 +12,7 @@ that the library's loader uses, each a list with one value an entity, background
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,10 +106,9 @@ def read(folder: str, source: Source, start: int, stop: int) -> Iterator[Scene]:
         raise DataError(f"no '{source.name}' in '{folder}'", hint=f"download it: {BASE}{source.name}")
     with storage.open_binary(path) as file, hdf5.opened(file, path) as tables:
         columns = _columns(tables, source)
-        for index, rows in enumerate(
-            zip(*(column.read(start, stop) for column in columns.values()), strict=True), start
-        ):
-            yield _scene(source, index, f"scene {index:,} of '{path}'", dict(zip(columns, rows, strict=True)))
+        rows = zip(*(column.read(start, stop) for column in columns.values()), strict=True)
+        for index, row in enumerate(rows, start):
+            yield _scene(source, index, f"scene {index:,} of '{path}'", dict(zip(columns, row, strict=True)))
 
 
 def _path(folder: str, source: Source) -> str | None:
@@ -136,14 +136,14 @@ def _columns(tables: hdf5.Tables, source: Source) -> dict[str, hdf5.Column]:
     return columns
 
 
-def _scene(source: Source, index: int, where: str, rows: dict[str, np.ndarray]) -> Scene:
-    labels = _bytes(rows.pop("mask")[..., 0], source.entities - 1, f"the mask of {where}")
+def _scene(source: Source, index: int, where: str, row: dict[str, np.ndarray]) -> Scene:
+    labels = _bytes(row.pop("mask")[..., 0], source.entities - 1, f"the mask of {where}")
     last = source.background - 1  # the highest label of the background
     return Scene(
         f"{source.dataset}-oclib-{index:06d}",
-        _bytes(rows.pop("image"), 255, f"the image of {where}"),
+        _bytes(row.pop("image"), 255, f"the image of {where}"),
         np.maximum(labels, last) - np.uint8(last),
-        {"index": index, **_meta(source, where, rows)},
+        {"index": index, **_meta(source, where, row)},
         background_parts=np.where(labels > last, np.uint8(0), labels) if last else None,
     )
 
@@ -165,19 +165,21 @@ def _bytes(array: np.ndarray, highest: int, what: str) -> np.ndarray:
 
 
 def _meta(source: Source, where: str, facts: dict[str, np.ndarray]) -> dict[str, Any]:
-    for name, values in facts.items():
-        if not np.isfinite(values).all():
-            raise DataError(f"'{name}' of {where} is not finite", found=str(values.ravel().tolist()))
     count = facts.pop("num_actual_objects").item()
     # The library counts labels less its background labels, of which a scene may lack some: then it stores less than 0.
-    if count != int(count) or not 1 - source.background <= count <= source.max_objects:
+    if count not in range(1 - source.background, source.max_objects + 1):
         expected = f"0..{source.max_objects}"
         raise DataError(f"'num_actual_objects' of {where} is no number of objects", expected=expected, found=f"{count}")
     return {"num_objects": max(int(count), 0), **{name: _listed(values) for name, values in facts.items()}}
 
 
 def _listed(values: np.ndarray) -> list[Any]:
-    """One number, or one list of numbers, an entity, however they were stored: whole ones as integers."""
-    plain = values[:, 0] if values.shape[1:] == (1,) else values
-    whole = (plain % 1 == 0).all() and np.abs(plain).max() < 2**53
-    return plain.astype(np.int64).tolist() if whole else plain.tolist()
+    """One number, or one list of numbers, an entity, the same for every dtype: whole ones as int, NaN as None."""
+    rows = [[_number(value) for value in row] for row in values.reshape(len(values), -1).tolist()]
+    return rows if values.size > len(values) else [row[0] for row in rows]
+
+
+def _number(value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else value

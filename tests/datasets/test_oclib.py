@@ -72,11 +72,13 @@ def test_both_dtypes_give_equal_shards(tmp_path: Path, source: oclib.Source) -> 
 
 
 def test_facts_may_be_lists_or_lacking(tmp_path: Path) -> None:
-    path = changed(tmp_path, oclib.SHAPESTACKS, "rgba", lambda rows: np.full((len(rows), 7, 4), 0.5, "f4"))
+    colours = np.full((5, 7, 4), 0.5, "f4")
+    colours[0, 6] = np.nan, 1, 0, np.inf
+    path = changed(tmp_path, oclib.SHAPESTACKS, "rgba", lambda rows: colours)
     with h5py.File(path, "a") as file:
         del file["size"]
     meta = next(oclib.read(str(path), oclib.SHAPESTACKS, 0, 1)).meta
-    assert meta["rgba"] == [[0.5] * 4] * 7
+    assert meta["rgba"] == [[0.5] * 4] * 6 + [[None, 1, 0, None]]
     assert "size" not in meta
 
 
@@ -154,7 +156,7 @@ def test_more_scenes_than_published_are_refused(tmp_path: Path, monkeypatch: pyt
         ("mask", with_value(11, "u1"), "the mask of scene 3 of '.*' has values out of range"),
         ("mask", with_value(-1, "i8"), "the mask of scene 3 of '.*' has values out of range"),
         ("mask", with_value(0.5, "f4"), "the mask of scene 3 of '.*' has values that are not whole"),
-        ("visibility", with_value(float("nan"), "f4"), "'visibility' of scene 3 of '.*' is not finite"),
+        ("num_actual_objects", with_value(float("nan"), "f4"), "'num_actual_objects' of scene 3 .* is no number"),
         ("num_actual_objects", with_value(11, "u1"), "'num_actual_objects' of scene 3 .* is no number of objects"),
         ("num_actual_objects", with_value(-1, "i4"), "'num_actual_objects' of scene 3 .* is no number of objects"),
         ("num_actual_objects", with_value(2.5, "f4"), "'num_actual_objects' of scene 3 .* is no number of objects"),
