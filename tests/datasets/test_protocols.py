@@ -44,37 +44,21 @@ for variant in VARIANTS:
         f"{variant}-val": (variant, 2_000, 4_000),
         f"{variant}-train": (variant, 4_000, 20_000),
     }
-OBJECTSROOM = front("train", 1_000_000, 10_000, 10_000) | {
-    name: (name, 0, 1_000) for name in ("six_objects", "identical_color", "empty_room")
-}
 
 # Scenes of each part, as published; of ShapeStacks' smaller lists any number will do.
 COUNTS = {
-    "clevr": {"train": 100_000, "hdf5": 100_000},
     "clevrtex": {"full": 50_000, "outd": 10_000, **dict.fromkeys(VARIANTS, 20_000), "hdf5": 50_000},
-    "objectsroom": {
-        "train": 1_000_000, "six_objects": 1_000, "identical_color": 1_000, "empty_room": 1_000, "hdf5": 1_000_000,
-    },
     "shapestacks": {
         "default-train": 217_888, "default-eval": 46_656, "default-test": 46_656,
         "ccs_all-train": 30, "ccs_all-eval": 20, "ccs_all-test": 10,
         "blocks_all-train": 30, "blocks_all-eval": 20, "blocks_all-test": 10, "hdf5": 311_200,
     },
 }  # fmt: skip
-SOURCE = {"clevr": (240, 320), "clevrtex": (240, 320), "objectsroom": (64, 64), "shapestacks": (224, 224)}
+SOURCE = {"clevrtex": (240, 320), "shapestacks": (224, 224)}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "clevr": {
-        "size": (128, 128), "max_objects": 10, "crop": (24, 64, 192), "image_filter": "bilinear-antialias",
-        "mask_filter": "nearest-centre", "most_objects": None, "subset": None, "reading": {},
-        "ranges": front("train", 100_000, 10_000, 10_000),
-    },
     "clevrtex": {
         "size": (128, 128), "max_objects": 10, "crop": (24, 64, 192), "image_filter": "bilinear-antialias",
         "mask_filter": "nearest-centre", "most_objects": None, "subset": None, "reading": {}, "ranges": CLEVRTEX,
-    },
-    "objectsroom": {
-        "size": (64, 64), "max_objects": 3, "crop": None, "most_objects": None, "subset": None, "reading": {},
-        "ranges": OBJECTSROOM,
     },
     "shapestacks": {
         "size": (64, 64), "max_objects": 6, "crop": (14, 14, 196), "image_filter": "bilinear-antialias",
@@ -83,7 +67,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 TABLE: dict[str, dict[str, dict[str, Any]]] = {
-    "clevr": {"ast-paper": {}},
     "clevrtex": {
         "ast-paper": {},
         "clevrtex-benchmark": {},
