@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ocbench.errors import DataError
+from ocbench.datasets import faults
 
 # Scenes of each variant in the public distribution, and the number of archives that they come in.
 SCENES = {"full": 50_000, "outd": 10_000, "camo": 20_000, "pbg": 20_000, "vbg": 20_000, "grassbg": 20_000}
 ARCHIVES = {variant: 5 if variant == "full" else 1 for variant in SCENES}
 
 ENDINGS = {"image": ".png", "labels": "_flat.png", "metadata": ".json"}
-SHOWN = 6  # names in a message before it only counts
 
 
 @dataclass
@@ -45,12 +44,12 @@ class Inventory:
         found = [
             f"{count:,} files in '{place}', named after another variant" for place, count in self.misplaced.items()
         ]
-        found += _counted("files twice", self.twice)
-        found += _counted("images without a label map (_flat.png)", _numbers(images - labels))
-        found += _counted("label maps without an image", _numbers(labels - images))
+        found += faults.counted("files twice", self.twice)
+        found += faults.counted("images without a label map (_flat.png)", _numbers(images - labels))
+        found += faults.counted("label maps without an image", _numbers(labels - images))
         if metadata:  # where no scene has any, somebody left them out on purpose
-            found += _counted("scenes without metadata (.json)", _numbers((images & labels) - metadata))
-        found += _counted("indices too high", _numbers(i for i in images if i >= SCENES[self.variant]))
+            found += faults.counted("scenes without metadata (.json)", _numbers((images & labels) - metadata))
+        found += faults.counted("indices too high", _numbers(i for i in images if i >= SCENES[self.variant]))
         return [f"{self.variant}: {fault}" for fault in found]
 
     def shortage(self) -> list[str]:
@@ -60,9 +59,9 @@ class Inventory:
         if not missing:
             return []
         text = f"{self.variant}: {expected - len(missing):,} of {expected:,} scenes; missing "
-        if len(missing) <= SHOWN:
+        if len(missing) <= faults.SHOWN:
             return [text + ", ".join(_numbers(missing))]
-        return [text + ", ".join(_few(_by_thousand(missing, expected)))]
+        return [text + ", ".join(faults.few(_by_thousand(missing, expected)))]
 
 
 def _by_thousand(missing: Sequence[int], expected: int) -> list[str]:
@@ -87,21 +86,11 @@ def _numbers(indices: Iterable[int]) -> list[str]:
     return [f"{index:06d}" for index in sorted(indices)]
 
 
-def _few(items: Sequence[str]) -> list[str]:
-    return [*items[:SHOWN], f"and {len(items) - SHOWN:,} more"] if len(items) > SHOWN else list(items)
-
-
-def _counted(what: str, items: Sequence[str]) -> list[str]:
-    return [f"{len(items):,} {what}: " + ", ".join(_few(items))] if items else []
-
-
-def refuse(faults: Sequence[str], where: str, hint: str | None = None) -> None:
+def refuse(found: Sequence[str], where: str, hint: str | None = None) -> None:
     """Raises one DataError that lists the faults of a source, if there are any."""
-    if faults:
-        shown = [*faults[: 2 * SHOWN], *([f"and {len(faults) - 2 * SHOWN} more"] if len(faults) > 2 * SHOWN else [])]
-        raise DataError(
-            f"the raw CLEVRTEX in '{where}' is not whole",
-            expected="every index from 0 on, once, each with image, _flat.png and .json",
-            found=("\n" + " " * 12).join(shown),
-            hint=hint or "unpack the archives again, one by one, or leave them packed: they are read as they are",
-        )
+    faults.refuse(
+        found,
+        f"the raw CLEVRTEX in '{where}' is not whole",
+        expected="every index from 0 on, once, each with image, _flat.png and .json",
+        hint=hint or "unpack the archives again, one by one, or leave them packed: they are read as they are",
+    )

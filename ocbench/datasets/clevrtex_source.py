@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from ocbench import storage
-from ocbench.datasets.clevrtex_inventory import ARCHIVES, ENDINGS, SCENES, SHOWN, Inventory, refuse
+from ocbench.datasets.clevrtex_inventory import ARCHIVES, ENDINGS, SCENES, Inventory, refuse
+from ocbench.datasets.faults import SHOWN
 from ocbench.errors import DataError
 from ocbench.formats.archive import Aside, Member, members
 
