@@ -124,7 +124,15 @@ MINI_PLAIN = replace(
     learning_rate=1e-3,
     warmup=100,
 )
-MINI_FIXED = replace(MINI_PLAIN, what_size=32, entropy_warmup=4000, foreground_steps=7200, joint_steps=800)
+MINI_FIXED = replace(
+    MINI_PLAIN,
+    small_widths=(24, 48, 64, 96),
+    what_size=32,
+    entropy_warmup=5000,
+    foreground_steps=9000,
+    joint_steps=1000,
+    drop_at=0.8,
+)
 MINI_TEX = replace(
     MINI_FIXED, background="simple", background_width=0.25, background_steps=2000, background_batch_size=32
 )
