@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO, NamedTuple
 
 from ocbench import storage
+from ocbench.datasets import oclib
 from ocbench.errors import DataError
 from ocbench.formats.archive import Aside, Member, members
 
@@ -91,7 +92,8 @@ def refuse_missing(source: str, found: Mapping[str, Place]) -> None:
         f"the ShapeStacks in '{source}' lacks {' and '.join(missing)}"
         if found
         else f"no raw ShapeStacks in '{source}'",
-        expected=", ".join(f"{kind}/ (or {archive}.tar.gz)" for kind, archive in ARCHIVES.items()),
+        expected=", ".join(f"{kind}/ (or {archive}.tar.gz)" for kind, archive in ARCHIVES.items())
+        + f"; or for the protocol oclib '{oclib.SHAPESTACKS.name}' alone",
         found=", ".join(place.path for place in found.values()) or "none of the three",
         hint=f"fetch {archives} from {BASE} and place it there (no need to unpack)"
         + ("; the instance maps are an archive of their own, not part of rgb or vseg" if "iseg" in missing else ""),

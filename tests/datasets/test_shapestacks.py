@@ -108,6 +108,19 @@ def test_archives_give_what_the_tree_gives(tree: Path, tmp_path: Path, order: Ca
         assert len(scenes) == len([index for index in INDICES if start <= index < stop])
 
 
+def test_prepare_gives_the_same_shards_from_both(ocbench: Callable, tree: Path, tmp_path: Path) -> None:
+    sources.write_archives(tree, tmp_path / "packed", order=shuffled)
+    digests = []
+    for source in (tree, tmp_path / "packed"):
+        words = ("--partial", "--raw", source, "--data-dir", tmp_path / source.name, "--executor", "local:1")
+        ended = ocbench("prepare", "shapestacks", *words)
+        assert ended.code == 0, ended.err
+        manifests = sorted((tmp_path / source.name).rglob("manifest.json"))
+        assert [path.parent.name for path in manifests] == ["test", "train", "val"]
+        digests.append([json.loads(path.read_text())["shards"][0]["sha256"] for path in manifests])
+    assert digests[0] == digests[1]
+
+
 def test_what_comes_early_is_set_aside_on_disk_and_removed(tree: Path, tmp_path: Path, monkeypatch) -> None:
     room = tmp_path / "room"
     room.mkdir()
