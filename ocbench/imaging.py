@@ -23,6 +23,7 @@ from ocbench.scene import Protocol
 
 FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")  # none whose decoder starts another program
 IMAGE_FORMATS = ("webp", "png")  # of stored images, both lossless
+SAVE_NUMBERS = "save the number of the object at each pixel, one byte, as a grey or palette PNG; 0 is the background"
 MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 
 
@@ -52,9 +53,13 @@ def decode_labels(
         wide = np.asarray(picture).astype(np.int64)
         if wide.min(initial=0) >= 0 and wide.max(initial=0) <= 255:
             return wide.astype(np.uint8)
-        raise DataError(f"{name} has a label above 255", expected="8-bit labels", found=f"values to {wide.max()}")
+        found = f"values to {wide.max()}"
+        raise DataError(f"{name} has a label above 255", expected="8-bit labels", found=found, hint=SAVE_NUMBERS)
     if palette is None or picture.mode not in ("RGB", "RGBA"):
-        raise DataError(f"{name} is no label map", expected="a palette or 8-bit grey PNG", found=f"mode {picture.mode}")
+        found = f"mode {picture.mode}"
+        raise DataError(
+            f"{name} is no label map", expected="a palette or 8-bit grey PNG", found=found, hint=SAVE_NUMBERS
+        )
     return _labels_of_colours(np.asarray(picture)[:, :, :3], palette, name)
 
 
