@@ -18,6 +18,15 @@ from ocbench.prepared import PreparedSplit
 REPORT_EVERY = 100  # scenes
 
 
+def cache_folder(data_dir: str) -> str:
+    """Where decoded splits lie, on a local disk: $OCBENCH_CACHE, else beside local data, else the user's cache."""
+    if chosen := os.environ.get("OCBENCH_CACHE"):
+        return chosen
+    if not storage.is_remote(data_dir):
+        return os.path.join(data_dir, "cache")
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ocbench")
+
+
 @dataclass(frozen=True)
 class CachedSplit:
     """The decoded images of a split, in manifest order."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ocbench import imaging, storage
+from ocbench import executors, imaging, storage
 from ocbench.errors import DataError, PluginError, UsageError
 from ocbench.prepared import split_directory
 from ocbench.ranges import Range, resolve
@@ -28,12 +28,15 @@ SCENES_PER_SHARD = 1000
 class Options:
     """How to prepare."""
 
-    workers: int = 1
+    executor: str = "local:1"  # as ocbench.executors reads it
     image_format: str = "webp"
     limit: int | None = None
     partial: bool = False
     skip_unreadable: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        executors.parsed(self.executor)  # a wrong word is told before anything is touched
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def plan(
     options: Options = Options(),
 ) -> Plan:
     """What the source, by default `<data_dir>/raw/<dataset>`, allows; DataError where it is not as promised."""
-    source = (raw or os.path.join(data_dir, "raw", spec.name)) if spec.needs_source else None
+    data_dir, source = _places(spec, data_dir, raw, options)
     try:
         parts = spec.parts(source, partial=options.partial)
     except OSError as wrong:
@@ -116,6 +119,19 @@ def plan(
     if options.skip_unreadable and not all(found.part.seekable for found in ranges):
         raise UsageError("--skip-unreadable needs a source that can be entered anywhere", hint="unpack the archives")
     return Plan(spec, protocol, source, data_dir, options, tuple(ranges), tuple(missing))
+
+
+def _places(spec: DatasetSpec, data_dir: str, raw: str | None, options: Options) -> tuple[str, str | None]:
+    """The data directory and the source (None for a dataset that needs none), as every worker is to name them."""
+    workers = executors.parsed(options.executor)
+    if data_dir.startswith("memory:") and workers != 1:
+        raise UsageError(f"'{data_dir}' is the memory of this process alone", hint="--executor local:1")
+    if raw is None and spec.needs_source and storage.is_remote(data_dir):
+        raise UsageError(f"raw data are not looked for under '{data_dir}'", hint="name where they lie: --raw PATH")
+    source = raw or os.path.join(data_dir, "raw", spec.name)
+    if isinstance(workers, str):  # processes of a cluster work in other folders
+        data_dir, source = storage.absolute(data_dir), storage.absolute(source)
+    return data_dir, source if spec.needs_source else None
 
 
 @dataclass
@@ -216,7 +232,7 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
 
 def settle(directory: str, manifest: Manifest) -> None:
     """Saves the manifest in the place of the plan and the records; DataError where a scene's pixels have changed."""
-    before = Manifest.load(directory) if os.path.exists(os.path.join(directory, MANIFEST)) else None
+    before = Manifest.load(directory) if storage.exists(os.path.join(directory, MANIFEST)) else None
     known = dict(zip(before.keys, before.digests, strict=True)) if before else {}
     pixels = zip(manifest.keys, manifest.digests, strict=True)
     changed = [key for key, digest in pixels if known.get(key, digest) != digest]
@@ -228,7 +244,7 @@ def settle(directory: str, manifest: Manifest) -> None:
         )
     if before != manifest:
         manifest.save(directory)
-    for name in os.listdir(directory):
+    for name in storage.names(directory):
         if name == PLAN or name.endswith(RECORD):
             storage.remove(os.path.join(directory, name))
 

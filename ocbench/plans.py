@@ -58,7 +58,7 @@ def demo(
     runs_dir: str,
     seed: int = 0,
     device: str = "auto",
-    workers: int = 1,
+    executor: str = "local:1",
     limit: int | None = None,
     steps: int | None = None,
     say: Say = lambda word, text: None,
@@ -71,7 +71,7 @@ def demo(
     spec = registry.dataset(plan.dataset)
     say("prepare", f"{spec.name}: rendered here, nothing is downloaded")
     with progress("shards") as update:
-        shards = jobs.plan(spec, spec.protocol(), data_dir, options=jobs.Options(workers=workers, limit=limit))
+        shards = jobs.plan(spec, spec.protocol(), data_dir, options=jobs.Options(executor=executor, limit=limit))
         prepare.prepare(shards, progress=update, say=say)
     runs = [
         _trained_and_scored(plan, model, data_dir, runs_dir, seed, device, steps, say, progress)

@@ -7,20 +7,14 @@ takes the place of that and of the records.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 
-from ocbench import storage
+from ocbench import executors, storage
 from ocbench.errors import DataError
 from ocbench.jobs import PLAN, Job, Plan, passes, settle, stream, write_scenes, write_seekable
 from ocbench.ranges import Range
@@ -63,7 +57,7 @@ def prepare(plan: Plan, *, progress: Progress | None = None, say: Say = lambda w
 
     try:
         _refuse_full_disk(todo, targets[0].directory)
-        _run(todo, plan.options.workers, note)
+        _run(todo, plan.options.executor, note)
     finally:
         for target in targets:
             storage.clear_parts(target.directory)
@@ -90,7 +84,7 @@ def _claimed(plan: Plan, found: Range) -> _Target:
 
 def _names(directory: str) -> list[str]:
     """The files in the folder, but for hidden ones and those that another prepare has in hand."""
-    return sorted(name for name in os.listdir(directory) if not name.startswith(".") and not name.endswith(".part"))
+    return [name for name in storage.names(directory) if not name.startswith(".") and not name.endswith(".part")]
 
 
 def _clear(directory: str) -> None:
@@ -126,7 +120,7 @@ def _existing(target: _Target) -> Iterator[tuple[Job, ShardRecord]]:
     records = recorded(target.directory)
     for job in target.jobs:
         record = records.get(os.path.basename(job.path))
-        if record is None or not os.path.exists(job.path):
+        if record is None or not storage.exists(job.path):
             continue
         listed = [*record.filtered, *(record.unreadable if job.options.skip_unreadable else ())]
         if not job.lacks(len(record.keys) + len(listed)) and storage.sha256_of(job.path) == record.sha256:
@@ -155,7 +149,7 @@ def _refuse_unusable(manifest: Manifest) -> None:
 def _refuse_full_disk(todo: Sequence[Job], directory: str) -> None:
     """Refuses to begin where not even a sixteenth of the raw pixels would fit: no lossless shards are that small."""
     needed = sum((job.stop - job.start) * job.protocol.size[0] * job.protocol.size[1] * 3 // 16 for job in todo)
-    free = shutil.disk_usage(directory).free
+    free = storage.free_space(directory)
     if free < needed:
         raise DataError(
             f"the disk is too full for the shards in '{directory}'",
@@ -165,57 +159,23 @@ def _refuse_full_disk(todo: Sequence[Job], directory: str) -> None:
         )
 
 
-def _run(todo: Sequence[Job], workers: int, note: Callable[[Job, ShardRecord], None]) -> None:
+def _run(todo: Sequence[Job], executor: str, note: Callable[[Job, ShardRecord], None]) -> None:
     seekable = [job for job in todo if job.range.part.seekable]
     streamed = [job for job in todo if not job.range.part.seekable]
-    with _pool(min(workers, len(todo))) as pool:
-        _drain(pool, ((job, (write_seekable, job)) for job in seekable), workers, note)
+    with executors.opened(executor, len(todo)) as (pool, most):
+        _drain(pool, most, ((job, (write_seekable, job)) for job in seekable), note)
         for jobs in passes(streamed):
-            _drain(pool, ((streamed[0], (write_scenes, *streamed)) for streamed in stream(jobs)), workers, note)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor | None]:
-    """Spawned processes, or None: one worker is this process."""
-    if workers <= 1:
-        yield None
-        return
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent)
-    try:
-        yield pool
-    except BrokenProcessPool as wrong:
-        raise DataError(
-            "a worker process died", found=str(wrong), hint="run the same command again, perhaps with fewer workers"
-        ) from wrong
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """Makes this worker end with the process that started it, however that ends, and at once when interrupted."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+            _drain(pool, most, ((scenes[0], (write_scenes, *scenes)) for scenes in stream(jobs)), note)
 
 
 def _drain(
-    pool: Executor | None, tasks: Iterable[tuple[Job, tuple]], workers: int, note: Callable[[Job, ShardRecord], None]
+    pool: Executor, most: int, tasks: Iterable[tuple[Job, tuple]], note: Callable[[Job, ShardRecord], None]
 ) -> None:
-    """Runs the tasks, at most one more in flight than there are workers, so that memory stays bounded."""
+    """Runs the tasks, at most so many in flight, so that memory stays bounded."""
     waiting: dict[Future, Job] = {}
     for job, (function, *arguments) in tasks:
-        if pool is None:
-            note(job, function(*arguments))
-            continue
         waiting[pool.submit(function, *arguments)] = job
-        if len(waiting) > workers:
+        if len(waiting) >= most:
             _collect(waiting, note)
     while waiting:
         _collect(waiting, note)

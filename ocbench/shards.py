@@ -2,8 +2,8 @@
 
 A scene is `<key>.image.webp` (lossless) or `.image.png`, `<key>.mask.png`, `<key>.meta.json` and, where a source has
 them, `<key>.background.png`. Members carry no date, owner or mode of their own, so a shard's bytes depend on its scenes
-alone. A shard is written beside its place, read back, compared and renamed. What it holds is recorded in `<shard>.json`
-until the manifest of the whole split takes that up.
+alone. A shard is written beside its place, a remote one on the local disk, read back, compared, and only then put in
+its place. What it holds is recorded in `<shard>.json` until the manifest of the whole split takes that up.
 """
 
 from __future__ import annotations
@@ -149,9 +149,9 @@ class Manifest:
 def recorded(directory: str) -> dict[str, ShardRecord]:
     """The records of the shards in a split's folder, by name: of its manifest, or newer from beside them."""
     found = {}
-    if os.path.exists(os.path.join(directory, MANIFEST)):
+    if storage.exists(os.path.join(directory, MANIFEST)):
         found = {record.name: record for record in Manifest.load(directory).shards}
-    for name in os.listdir(directory):
+    for name in storage.names(directory):
         if name.endswith(RECORD):
             try:
                 record = ShardRecord.from_json(json.loads(storage.read_bytes(os.path.join(directory, name))))

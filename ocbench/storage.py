@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import platform
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -15,6 +17,8 @@ from typing import IO, Any
 import fsspec
 
 from ocbench.errors import DataError
+
+KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a store that is not Amazon's, AWS_ENDPOINT_URL"
 
 
 def is_remote(path: str) -> bool:
@@ -24,35 +28,38 @@ def is_remote(path: str) -> bool:
 
 def open_binary(path: str) -> IO[bytes]:
     """The file opened for reading; DataError where it cannot be."""
+    if is_remote(path):
+        with _remote(path, "read") as (system, inner):
+            return system.open(inner, "rb")
     try:
-        return open(path, "rb") if not is_remote(path) else fsspec.open(path, "rb").open()
+        return open(path, "rb")
     except OSError as wrong:
         raise DataError(f"cannot read '{path}'", found=str(wrong)) from wrong
-    except (ValueError, ImportError) as wrong:
-        raise _no_such_scheme(path, wrong) from wrong
 
 
-def _no_such_scheme(path: str, wrong: Exception) -> DataError:
-    return DataError(
-        f"cannot reach '{path}'",
-        found=str(wrong),
-        hint="pip install 'ocbench[s3]'" if path.startswith("s3:") else "is the address right?",
-    )
-
-
-def _remote(path: str) -> tuple[Any, str]:
+@contextmanager
+def _remote(path: str, deed: str) -> Iterator[tuple[Any, str]]:
+    """The file system of a URL and the path in it; whatever its library raises in the block becomes a DataError."""
     try:
-        return fsspec.core.url_to_fs(path)
+        system, inner = fsspec.core.url_to_fs(path)
+        system.invalidate_cache()  # others write there, too
+        yield system, inner
     except (ValueError, ImportError) as wrong:
-        raise _no_such_scheme(path, wrong) from wrong
+        hint = "pip install 'ocbench[s3]'" if path.startswith("s3:") else "is the address right?"
+        raise DataError(f"cannot reach '{path}'", found=str(wrong), hint=hint) from wrong
+    except Exception as wrong:  # each store's library has errors of its own
+        raise DataError(
+            f"cannot {deed} '{path}'", found=f"{type(wrong).__name__}: {wrong}",
+            hint=f"is the name right, and are {KEYS}?" if path.startswith("s3:") else None,
+        ) from wrong  # fmt: skip
 
 
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
     if not is_remote(path):
         return os.path.exists(path)
-    system, inner = _remote(path)
-    return bool(system.exists(inner))
+    with _remote(path, "look for") as (system, inner):
+        return bool(system.exists(inner))
 
 
 @contextmanager
@@ -89,9 +96,9 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
     Nothing where the folder is not there; DataError for one that cannot be listed.
     """
     if is_remote(folder):
-        system, root = _remote(folder)
-        for inner, _, names in system.walk(root):
-            yield folder.rstrip("/") + inner[len(root.rstrip("/")) :], sorted(names)
+        with _remote(folder, "list") as (system, root):
+            for inner, _, names in system.walk(root):
+                yield folder.rstrip("/") + inner[len(root.rstrip("/")) :], sorted(names)
         return
     seen: set[str] = set()
     for inner, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
@@ -106,9 +113,23 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
 def folders(folder: str) -> list[str]:
     """The sorted names of the folders in this one, links to folders among them; nothing where it is not there."""
     if is_remote(folder):
-        system, root = _remote(folder)
-        return sorted(next(system.walk(root, maxdepth=1), (root, {}, {}))[1])
+        with _remote(folder, "list") as (system, root):
+            return sorted(next(system.walk(root, maxdepth=1), (root, {}, {}))[1])
     return sorted(next(os.walk(folder, onerror=_cannot_list), (folder, [], []))[1])
+
+
+def names(folder: str) -> list[str]:
+    """The sorted names of the files and folders in this one; nothing where it is not there."""
+    if is_remote(folder):
+        with _remote(folder, "list") as (system, root), suppress(FileNotFoundError):
+            found = (path.rstrip("/") for path in system.ls(root, detail=False))
+            return sorted(path.rpartition("/")[2] for path in found if path != root.rstrip("/"))
+        return []
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as wrong:
+        _cannot_list(wrong)
+        return []
 
 
 def _cannot_list(wrong: OSError) -> None:
@@ -118,7 +139,17 @@ def _cannot_list(wrong: OSError) -> None:
 
 @contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
-    """A file to write to, which becomes `path` once it is whole and on the disk; DataError where it cannot."""
+    """A file to write to, which becomes `path` once it is whole and on the disk; DataError where it cannot.
+
+    What is to become a remote file is local until then.
+    """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="ocbench-") as folder:
+            local = os.path.join(folder, os.path.basename(path))
+            with replacing(local) as file:
+                yield file
+            _upload(local, path)
+        return
     beside = beside_of(path)
     try:
         with open(beside, "wb") as file:
@@ -130,6 +161,15 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
         raise write_error(path, wrong, os.path.getsize(beside) if os.path.exists(beside) else 0) from wrong
     finally:
         remove(beside)
+
+
+def _upload(local: str, path: str) -> None:
+    """Puts a file there in one piece, and reads it back; DataError, and no such file, where other bytes come back."""
+    with _remote(path, "write") as (system, inner):
+        system.put_file(local, inner)
+    if (found := sha256_of(path)) != (expected := sha256_of(local)):
+        remove(path)
+        raise DataError(f"'{path}' did not come back as it was written", expected=expected, found=found)
 
 
 def write_atomic(path: str, data: bytes) -> None:
@@ -144,7 +184,12 @@ def beside_of(path: str) -> str:
 
 
 def clear_parts(folder: str) -> None:
-    """Removes what processes of this machine left unfinished in the folder when they were killed."""
+    """Removes what processes of this machine left unfinished in the folder when they were killed.
+
+    In a remote one there is no such thing.
+    """
+    if is_remote(folder):
+        return
     unfinished = re.compile(rf".+\.{re.escape(platform.node())}-(\d+)\.part")
     for name in os.listdir(folder):
         match = unfinished.fullmatch(name)
@@ -167,13 +212,26 @@ def _runs(process: int) -> bool:
 
 
 def make_folder(path: str) -> None:
-    """The folder and those above it, made where they are missing; DataError where they cannot be."""
+    """The folder and those above it, made where they are missing; DataError where they cannot be.
+
+    A remote one is there with its first file.
+    """
     if is_remote(path):
-        raise DataError(f"cannot write to '{path}'", expected="a local folder", hint="write locally, then copy")
+        return
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as wrong:
         raise write_error(path, wrong) from wrong
+
+
+def free_space(folder: str) -> float:
+    """Bytes free where the folder lies; a remote one has no bounds."""
+    return math.inf if is_remote(folder) else shutil.disk_usage(folder).free
+
+
+def absolute(path: str) -> str:
+    """The path as it is called from any working folder."""
+    return path if is_remote(path) else os.path.abspath(path)
 
 
 def write_error(path: str, wrong: OSError, written: int = 0) -> DataError:
@@ -191,8 +249,11 @@ def write_error(path: str, wrong: OSError, written: int = 0) -> DataError:
 
 
 def remove(path: str) -> None:
-    """Removes a file, or a folder with all that it holds, if it is there."""
-    if os.path.isdir(path) and not os.path.islink(path):
+    """Removes a file, or a local folder with all that it holds, if it is there."""
+    if is_remote(path):
+        with _remote(path, "remove") as (system, inner), suppress(FileNotFoundError):
+            system.rm_file(inner)
+    elif os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
         with suppress(FileNotFoundError):

@@ -80,7 +80,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_any_number_of_workers_gives_the_same_shards(
     tmp_path: Path, data: Path, expected: dict, packed: bool, workers: int
 ) -> None:
-    made = prepare.prepare(dots.plan(data, dots.write(tmp_path / "raw", packed=packed), workers=workers))
+    made = prepare.prepare(dots.plan(data, dots.write(tmp_path / "raw", packed=packed), executor=f"local:{workers}"))
     assert shards(data) == expected
     assert {name: manifest.scenes for name, manifest in made.items()} == {"train": 16, "val": 2, "test": 2}
 
@@ -151,7 +151,7 @@ def test_an_error_midway_keeps_what_is_whole_and_the_same_call_goes_on(
     whole = (source / "dots-000012.png").read_bytes()
     (source / "dots-000012.png").write_bytes(whole[:50])
     with pytest.raises(DataError, match=r"dots-000012\.png' cannot be decoded"):
-        prepare.prepare(dots.plan(data, source, ["test", "val", "train"], workers=workers))
+        prepare.prepare(dots.plan(data, source, ["test", "val", "train"], executor=f"local:{workers}"))
     assert all(found == expected[name] for name, found in shards(data).items())
     assert workers > 1 or shards(data).keys() == {"val", "test"}
     left = sorted(os.listdir(split(data)))
@@ -382,7 +382,7 @@ def dying(source: str, part: str, start: int, stop: int) -> Iterator[Scene]:
 
 
 def test_a_worker_that_dies_is_an_error_and_the_same_call_goes_on(source: Path, data: Path, expected: dict) -> None:
-    plan = dots.plan(data, source, workers=2, spec=replace(dots.SPEC, read=dying))
+    plan = dots.plan(data, source, executor="local:2", spec=replace(dots.SPEC, read=dying))
     with pytest.raises(DataError, match=r"a worker process died\n(.*\n)*.*run the same command again"):
         prepare.prepare(plan)
     assert not list(data.rglob("*.part"))

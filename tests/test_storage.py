@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -62,8 +64,6 @@ def test_every_kind_of_failed_write_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(DataError, match="cannot write"):
         storage.make_folder(str(tmp_path / "file" / "folder"))
-    with pytest.raises(DataError, match=r"cannot write to 'memory://x'\n.*a local folder"):
-        storage.make_folder("memory://x")
     quota = storage.write_error(str(tmp_path / "a"), OSError(errno.EDQUOT, "quota"), 2_000_000)
     assert "the disk is full" in quota.message
     assert "2.0 MB" in str(quota.expected)
@@ -136,9 +136,66 @@ def test_remote_files_have_the_same_words(tmp_path: Path) -> None:
         "memory://storage-test": ["b"],
         "memory://storage-test/one": ["a"],
     }
+    assert storage.names("memory://storage-test") == ["b", "one"]
+    assert storage.names("memory://storage-test/two") == []
     with pytest.raises(DataError, match="cannot read 'memory://storage-test/c'"):
         storage.read_bytes("memory://storage-test/c")
     memory.rm("/storage-test", recursive=True)
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    yield "memory://storage-test"
+    fsspec.filesystem("memory").rm("/storage-test", recursive=True)
+
+
+def test_a_remote_file_is_there_once_it_is_whole(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    storage.make_folder(bucket)
+    storage.clear_parts(bucket)
+    with storage.replacing(f"{bucket}/a.json") as file:
+        file.write(b"one")
+        assert storage.names(bucket) == []
+    assert storage.read_bytes(f"{bucket}/a.json") == b"one"
+    with pytest.raises(ZeroDivisionError), storage.replacing(f"{bucket}/a.json") as file:
+        file.write(b"half" * (1 // 0))
+    assert storage.read_bytes(f"{bucket}/a.json") == b"one"
+    storage.write_atomic(f"{bucket}/a.json", b"two")
+    assert storage.read_bytes(f"{bucket}/a.json") == b"two"
+    for _ in range(2):
+        storage.remove(f"{bucket}/a.json")
+    assert storage.names(bucket) == os.listdir(tmp_path) == []
+    assert storage.free_space(bucket) > storage.free_space(str(tmp_path)) > 0
+    storage.write_atomic(f"{bucket}/b", b"")
+
+
+def test_a_store_that_gives_back_other_bytes_keeps_no_such_file(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(system: object, local: str, inner: str) -> None:
+        fsspec.filesystem("memory").pipe(inner, Path(local).read_bytes()[:-1])
+
+    storage.write_atomic(f"{bucket}/kept", b"kept")
+    monkeypatch.setattr(fsspec.implementations.memory.MemoryFileSystem, "put_file", cut)
+    with pytest.raises(DataError, match="'memory://storage-test/a' did not come back as it was written"):
+        storage.write_atomic(f"{bucket}/a", b"content")
+    assert storage.names(bucket) == ["kept"]
+
+
+def test_what_a_store_refuses_is_a_data_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores have errors of their own, which are no OSErrors."""
+
+    def refuse(*words: object, **named: object) -> None:
+        raise ZeroDivisionError("no credentials")
+
+    storage.write_atomic(f"{bucket}/kept", b"kept")
+    for name in ("put_file", "exists", "ls", "_open", "rm_file"):
+        monkeypatch.setattr(fsspec.implementations.memory.MemoryFileSystem, name, refuse)
+    for deed, ask in (
+        ("write", lambda path: storage.write_atomic(path, b"")), ("look for", storage.exists),
+        ("read", storage.read_bytes), ("remove", storage.remove), ("list", storage.names),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=rf"cannot {deed} 'memory://storage-test/a'\n.*ZeroDivisionError: no cred"):
+            ask(f"{bucket}/a")
+    monkeypatch.undo()
 
 
 def test_an_unknown_scheme_is_a_data_error() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import click
@@ -27,7 +26,7 @@ def command(common: Common, seed: int, limit: int | None, steps: int | None, dev
     common.line("demo", f"{plan.model} on {plan.dataset}, beside {', '.join(plan.references)}, which learn nothing")
     found = plans.demo(
         plan, data_dir=common.data_dir, runs_dir=common.runs_dir, seed=seed, device=device,
-        workers=os.cpu_count() or 1, limit=limit, steps=steps, say=common.line, progress=common.progress,
+        executor="local", limit=limit, steps=steps, say=common.line, progress=common.progress,
     )  # fmt: skip
     record = {**report.record(found.sections), "run": str(found.run_dir), "panel": str(found.panel)}
     common.result(f"\n{report.markdown(found.sections)}\n\n{plan.note}\n", record)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocbench.cli.options import COLUMN, Common, common, dry_run, limit
-from ocbench.errors import PluginError, UsageError
+from ocbench.errors import PluginError
 
 if TYPE_CHECKING:
     from ocbench.jobs import Plan
@@ -25,8 +25,9 @@ SHOWN = 10  # unreadable scenes named on the screen
 @click.option("--protocol", metavar="NAME", help="Crop, filters, ranges and rules.  [default: the dataset's first]")
 @click.option("--splits", metavar="A,B", help="Only these splits.  [default: all whose source is there]")
 @click.option(
-    "--executor", default="local", show_default=True, metavar="local[:N]", help="N processes, or one per core."
-)
+    "--executor", default="local", show_default=True, metavar="local[:N]/dask://HOST:PORT",
+    help="N processes, or one per core; or a Dask cluster whose workers all see source and output.",
+)  # fmt: skip
 @click.option("--image-format", type=click.Choice(["webp", "png"]), default="webp", show_default=True, help="Lossless.")
 @click.option("--overwrite", is_flag=True, help="Start over, in the place of what was prepared there.")
 @click.option("--partial", is_flag=True, help="Accept fewer scenes than expected: ranges scaled, the set marked.")
@@ -46,7 +47,7 @@ def command(
 
     spec = registry.dataset(dataset)
     chosen = spec.protocol(protocol)
-    options = jobs.Options(workers_of(executor), image_format, limit, partial, skip_unreadable, overwrite)
+    options = jobs.Options(executor, image_format, limit, partial, skip_unreadable, overwrite)
     wanted = [name.strip() for name in splits.split(",") if name.strip()] if splits else None
     plan = jobs.plan(spec, chosen, common.data_dir, raw=raw, splits=wanted, options=options)
     show_plan(common, plan)
@@ -56,14 +57,6 @@ def command(
     with common.progress("shards") as progress:
         manifests = prepare.prepare(plan, progress=progress, say=common.line)
     show_result(common, plan, manifests)
-
-
-def workers_of(executor: str) -> int:
-    """The number of worker processes that `local` or `local:N` means."""
-    kind, colon, count = executor.partition(":")
-    if kind != "local" or (colon and not (count.isdecimal() and int(count) > 0)):
-        raise UsageError(f"no executor '{executor}'", expected="local or local:N")
-    return int(count) if count else os.cpu_count() or 1
 
 
 def counts(plan: Plan) -> dict[str, tuple[int, int]]:

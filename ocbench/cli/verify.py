@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from glob import escape, glob
 from typing import TYPE_CHECKING
 
 import click
@@ -54,12 +53,13 @@ def command(common: Common, data: str | None, deep: bool, repair: bool, raw: str
 
 def opened(common: Common, data: str | None) -> list[PreparedSplit]:
     """The prepared splits that the word means; without one, every split under the data directory."""
-    from ocbench.prepared import PreparedSplit, open_word, split_directory
+    from ocbench import storage
+    from ocbench.prepared import PreparedSplit, open_word
     from ocbench.shards import MANIFEST
 
     if data is not None:
         return open_word(data, common.data_dir)
-    manifests = sorted(glob(f"{split_directory(escape(common.data_dir), '*', '*', '*')}/{MANIFEST}"))
-    if not manifests:
+    there = sorted(folder for folder, names in storage.walk(f"{common.data_dir}/shards") if MANIFEST in names)
+    if not there:
         raise DataError(f"nothing is prepared under '{common.data_dir}'", hint="ocbench prepare DATASET")
-    return [PreparedSplit(path.removesuffix(f"/{MANIFEST}")) for path in manifests]
+    return [PreparedSplit(folder) for folder in there]

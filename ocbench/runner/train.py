@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ocbench.cache import cached
+from ocbench.cache import cache_folder, cached
 from ocbench.errors import PluginError, RunError, UsageError
 from ocbench.loading import CachedBatches, StreamedBatches
 from ocbench.plugin import ModelPlugin, Phase
@@ -100,7 +100,7 @@ def train(
             say("finished", f"{run_dir}: nothing to do")
             return run_dir / "checkpoints" / checkpoint.FINAL
         state = _prepared(plugin, config, data, run, run_dir, where)
-        batches = _batches(data, run, os.path.join(data_dir, "cache"), where, options.workers, progress)
+        batches = _batches(data, run, cache_folder(data_dir), where, options.workers, progress, say)
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
         _Loop(state, batches, run.seed, options, probe, progress, say).run()
@@ -136,11 +136,13 @@ def _check(plan: Sequence[Phase], scenes: int, stream: bool, world: int) -> None
 
 
 def _batches(
-    data: PreparedSplit, run: RunConfig, cache_dir: str, where: device.Place, workers: int, progress: Progress | None
-) -> CachedBatches | StreamedBatches:
+    data: PreparedSplit, run: RunConfig, cache_dir: str, where: device.Place, workers: int, progress: Progress | None,
+    say: Say,
+) -> CachedBatches | StreamedBatches:  # fmt: skip
     seed = child_seed(run.seed, "loader")
     if run.stream:
         return StreamedBatches(data, where.device, seed, where.rank, where.world, workers)
+    say("cache", f"{cache_dir}/{data.fingerprint}")
     if int(os.environ.get("LOCAL_RANK", "0")) == 0:  # one process a node builds the cache, the others wait
         cached(data, cache_dir, progress)
     where.wait()

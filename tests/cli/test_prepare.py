@@ -12,8 +12,6 @@ import dots
 import pytest
 
 from ocbench import jobs, registry, storage
-from ocbench.cli.prepare import workers_of
-from ocbench.errors import UsageError
 from ocbench.shards import Manifest
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -104,7 +102,8 @@ def test_the_next_command_fits_what_was_prepared(ocbench: Callable, tmp_path: Pa
         ("squares --executor cluster", 2, "error: no executor 'cluster'"),
         ("squares --limit 0", 2, "Invalid value for '--limit'"),
         ("squares --image-format jpeg", 2, "'jpeg' is not one of 'webp', 'png'"),
-        ("squares --data-dir memory://there", 5, "error: cannot write to 'memory://there/shards/squares/native/train'"),
+        ("squares --executor threads:2", 2, "error: no executor 'threads:2'"),
+        ("squares --data-dir memory://there", 2, "error: 'memory://there' is the memory of this process alone"),
     ],
 )
 def test_wrong_words_end_in_one_error_with_its_exit_code(ocbench: Callable, line: str, code: int, message: str) -> None:
@@ -112,14 +111,6 @@ def test_wrong_words_end_in_one_error_with_its_exit_code(ocbench: Callable, line
     assert ended.code == code
     assert message in ended.err
     assert ended.out == ""
-
-
-def test_workers_are_counted() -> None:
-    assert workers_of("local:3") == 3
-    assert workers_of("local") == os.cpu_count()
-    for executor in ("local:", "local:0", "local:-1", "local:x", "local:²", "threads:2", ""):
-        with pytest.raises(UsageError, match=rf"no executor '{executor}'\n.*local or local:N"):
-            workers_of(executor)
 
 
 def test_nothing_raw_says_what_to_place_where(ocbench: Callable, tmp_path: Path) -> None:
