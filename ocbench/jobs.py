@@ -185,10 +185,10 @@ def _fitted(job: Job, scenes: Iterable[Scene], notes: Notes) -> Iterator[Scene]:
     lacking = set(range(job.start, job.stop))
     for scene in scenes:
         lacking.discard(index_of(scene))
-        fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
-        if job.protocol.most_objects is not None and fitted.meta["num_objects"] > job.protocol.most_objects:
+        if job.protocol.most_objects is not None and _objects(scene) > job.protocol.most_objects:
             notes.filtered.append(scene.key)
             continue
+        fitted, lost = fit(scene, job.protocol, job.range.split.max_objects)
         if lost:
             notes.flagged.append(scene.key)
         yield fitted
@@ -225,9 +225,18 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
         )
     except DataError as wrong:
         raise DataError(f"scene '{scene.key}': {wrong.message}", expected=wrong.expected, found=wrong.found) from wrong
-    shown, there = (int(np.count_nonzero(np.bincount(mask.ravel())[1:])) for mask in (fitted.mask, scene.mask))
-    counts = {"num_objects": scene.meta.get("num_objects", there), "visible_objects": shown}
-    return replace(fitted, meta={**scene.meta, **counts}), shown < there
+    shown = _labels(fitted.mask)
+    counts = {"num_objects": _objects(scene), "visible_objects": shown}
+    return replace(fitted, meta={**scene.meta, **counts}), shown < _labels(scene.mask)
+
+
+def _objects(scene: Scene) -> int:
+    """How many objects the scene has in the source."""
+    return int(scene.meta.get("num_objects", _labels(scene.mask)))
+
+
+def _labels(mask: np.ndarray) -> int:
+    return int(np.count_nonzero(np.bincount(mask.ravel())[1:]))
 
 
 def settle(directory: str, manifest: Manifest) -> None:

@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
 from typing import overload
 
 from ocbench import registry, storage
@@ -109,15 +108,16 @@ class PreparedSplit(Sequence[Scene]):
             if place < len(shard.keys):
                 key = shard.keys[place]
                 path = f"{self.directory}/{shard.name}"
-                return self._checked(next(read_shard(path, key), None), key, path)
+                return self._checked(next(read_shard(path, {key}), None), key, path)
             place -= len(shard.keys)
         raise AssertionError("the manifest's counts changed")
 
     def __iter__(self) -> Iterator[Scene]:
         for shard in self.manifest.shards:
             path = f"{self.directory}/{shard.name}"
-            for key, scene in zip_longest(shard.keys, islice(read_shard(path), len(shard.keys))):
-                yield self._checked(scene, key, path)
+            there = read_shard(path, set(shard.keys))
+            for key in shard.keys:
+                yield self._checked(next(there, None), key, path)
 
     def _checked(self, scene: Scene | None, key: str, path: str) -> Scene:
         """The scene itself, once it is the one that the manifest lists, at the size of the set; else DataError."""
@@ -140,12 +140,17 @@ class PreparedSplit(Sequence[Scene]):
 
     def first(self, count: int | None) -> PreparedSplit:
         """The split cut to its first `count` scenes (None: whole), under a fingerprint of its own and marked."""
-        if count is None or count >= len(self):
-            return self
-        cut = copy.copy(self)
-        cut.manifest = self.manifest.first(count)
-        cut.keys = cut.manifest.keys
-        return cut
+        return self if count is None or count >= len(self) else self._under(self.manifest.first(count))
+
+    def scored(self) -> PreparedSplit:
+        """What the protocol scores of the split: all of it, or so many scenes as it says, drawn by its seed."""
+        count, seed = self.protocol.subset or (len(self), 0)
+        return self if count >= len(self) else self._under(self.manifest.drawn(count, seed))
+
+    def _under(self, manifest: Manifest) -> PreparedSplit:
+        other = copy.copy(self)
+        other.manifest, other.keys = manifest, manifest.keys
+        return other
 
 
 def split_directory(data_dir: str, dataset: str, protocol: str, split: str) -> str:

@@ -14,10 +14,13 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import IO, Any
+
+import numpy as np
 
 from ocbench import imaging, storage
 from ocbench.errors import DataError
@@ -65,6 +68,7 @@ class Manifest:
     fingerprint: str = ""
     partial: Mapping[str, Any] | None = None  # expected and found counts where the source fell short
     limit: int | None = None
+    subset: tuple[int, int] | None = None  # (scenes, seed) of a protocol that scores no more
     format: str = FORMAT
 
     @property
@@ -117,12 +121,22 @@ class Manifest:
 
     def first(self, count: int) -> Manifest:
         """The manifest of the first `count` scenes alone."""
-        shards, left = [], count
+        return dataclasses.replace(self, limit=count)._with(range(count))
+
+    def drawn(self, count: int, seed: int) -> Manifest:
+        """The manifest of `count` scenes alone, drawn without regard to anything but the seed, in their order."""
+        places = np.random.default_rng(seed).choice(self.scenes, count, replace=False)
+        return dataclasses.replace(self, subset=(count, seed))._with(places.tolist())
+
+    def _with(self, places: Iterable[int]) -> Manifest:
+        shards, kept, start = [], sorted(places), 0
         for shard in self.shards:
-            if left > 0:
-                shards.append(dataclasses.replace(shard, keys=shard.keys[:left], digests=shard.digests[:left]))
-                left -= len(shard.keys)
-        return dataclasses.replace(self, limit=count).holding(shards)
+            stop = start + len(shard.keys)
+            mine = [place - start for place in kept[bisect_left(kept, start) : bisect_left(kept, stop)]]
+            keys, digests = (tuple(words[place] for place in mine) for words in (shard.keys, shard.digests))
+            shards.append(dataclasses.replace(shard, keys=keys, digests=digests))
+            start = stop
+        return self.holding(shard for shard in shards if shard.keys)
 
     def save(self, directory: str, name: str = MANIFEST) -> None:
         """Writes the manifest into the split's folder, whole or not at all."""
@@ -249,12 +263,12 @@ def _meta(scene: Scene) -> bytes:
         ) from wrong  # fmt: skip
 
 
-def read_shard(path: str, only: str | None = None) -> Iterator[Scene]:
-    """The scenes of a shard in order (`only`: the one of that key); DataError where it is damaged, cut or no shard."""
+def read_shard(path: str, only: Container[str] | None = None) -> Iterator[Scene]:
+    """The scenes of a shard in order (`only`: those of these keys); DataError where it is damaged, cut or no shard."""
     with storage.open_binary(path) as file:
         found = members(file, path, hint="ocbench verify --repair")
         for key, files in groupby(found, lambda member: member.path.partition(".")[0]):
-            if only in (None, key):
+            if only is None or key in only:
                 yield _scene(path, key, {file.path[len(key) + 1 :]: file.read() for file in files})
 
 

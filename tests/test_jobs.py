@@ -164,7 +164,7 @@ def test_a_scene_may_carry_its_index_instead_of_its_key(tmp_path: Path, source: 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_protocol_leaves_out_scenes_of_many_objects_and_names_them(tmp_path: Path, packed: bool) -> None:
     source = dots.write(tmp_path / "raw", packed=packed)
-    spec = replace(dots.SPEC, protocols=(replace(dots.PROTOCOL, most_objects=2),))
+    spec = replace(dots.SPEC, protocols=(replace(dots.PROTOCOL, most_objects=2, max_objects=2),))
     job = jobs_of(dots.plan(tmp_path, source, ["train"], spec=spec), tmp_path)[0]
     (tmp_path / "train").mkdir()
     record = jobs.write(job)

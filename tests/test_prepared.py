@@ -166,6 +166,18 @@ def test_the_first_scenes_are_a_split_of_their_own(whole: PreparedSplit) -> None
     assert len(whole) == 16
 
 
+def test_a_protocol_may_score_fewer_scenes(whole: PreparedSplit, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert whole.scored() is whole
+    for count in (5, 16, 99):
+        monkeypatch.setattr(PreparedSplit, "protocol", replace(dots.PROTOCOL, subset=(count, 3)))
+        scored = whole.scored()
+        assert len(scored) == min(count, 16)
+        assert [scene.key for scene in scored] == list(scored.keys)
+        for scene in scored:
+            assert np.array_equal(scene.mask, dots.draw(int(scene.key[-6:]))[1][4:20, 4:20])
+        assert scored.manifest.incomplete() is None  # so that a published number may stand beside it
+
+
 def test_a_split_may_be_remote(whole: PreparedSplit) -> None:
     memory = fsspec.filesystem("memory")
     memory.put(whole.directory, "/prepared-test/train", recursive=True)

@@ -310,6 +310,16 @@ def test_the_first_scenes_of_a_set_are_a_set_of_their_own(count: int, keys: tupl
     assert cut.fingerprint == fingerprint("small", 1, keys, "xyxy"[:count])
 
 
+def test_scenes_drawn_by_a_seed_are_a_set_of_their_own_in_the_order_of_the_whole() -> None:
+    drawn = manifest().drawn(3, seed=0)
+    assert drawn.subset == (3, 0)
+    assert len(set(drawn.keys)) == 3
+    assert [key for key in manifest().keys if key in drawn.keys] == list(drawn.keys)
+    assert drawn.fingerprint == fingerprint("small", 1, drawn.keys, drawn.digests) != manifest().fingerprint
+    assert manifest().drawn(3, seed=0) == drawn
+    assert len({manifest().drawn(2, seed).keys for seed in range(20)}) > 1
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -59,7 +59,7 @@ def command(
     for name in names:
         registry.metric(name)
     floors = floors_of(fail_under, names)
-    splits = [found.first(limit) for found in chosen(common, config, split, data)]
+    splits = [found.scored().first(limit) for found in chosen(common, config, split, data)]
     for found in splits:
         common.line("data", described(found))
     if dry_run:

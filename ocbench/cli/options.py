@@ -88,7 +88,8 @@ dry_run = click.option("-n", "--dry-run", is_flag=True, help="Print the plan, to
 
 def described(split: PreparedSplit) -> str:
     """A prepared split in one line: name, scenes, fingerprint, and how it falls short of its protocol."""
-    line = f"{split.name}   {len(split):,} scenes   fingerprint {split.fingerprint[:8]}"
+    drawn = f" drawn with seed {split.manifest.subset[1]}" if split.manifest.subset else ""
+    line = f"{split.name}   {len(split):,} scenes{drawn}   fingerprint {split.fingerprint[:8]}"
     short = split.manifest.incomplete() or {}
     return line + (f"   NOT THE WHOLE SPLIT: {', '.join(f'{k} {v}' for k, v in short.items())}" if short else "")
 

@@ -119,7 +119,8 @@ def test_nothing_raw_says_what_to_place_where(ocbench: Callable, tmp_path: Path)
     lines = ended.err.splitlines()
     assert lines[0] == f"error: no raw CLEVRTEX under '{tmp_path / 'data' / 'raw' / 'clevrtex'}'"
     assert lines[1] == (
-        "  expected  clevrtex_full/0/CLEVRTEX_full_000000.png … or clevrtex_full_part1.tar.gz … part5.tar.gz"
+        "  expected  clevrtex_full/0/CLEVRTEX_full_000000.png … or clevrtex_full_part1.tar.gz … part5.tar.gz, "
+        "or for the protocol oclib 'clevrtex-full.hdf5'"
     )
     assert lines[2] == "  found     nothing"
     assert lines[3].startswith("  hint      place the archives there (no need to unpack)")

@@ -45,8 +45,17 @@ for variant in VARIANTS:
         f"{variant}-train": (variant, 4_000, 20_000),
     }
 
-# Scenes of each part, as published; of ShapeStacks' smaller lists any number will do.
+SMALL_ROOMS = ("empty_room", "six_objects", "identical_color")
+ROOMS = {name: (name, 0, 1_000) for name in SMALL_ROOMS}
+SLOT_ATTENTION = {"train": ("clevr", 0, 70_000), "test": ("clevr", 70_000, 70_320)}
+BENCHMARK = {
+    "image_filter": "bilinear", "mask_filter": "nearest-floor", "ranges": front("clevr", 100_000, 15_000, 15_000),
+}  # fmt: skip
+
+# Scenes of each part, as published; of ShapeStacks' smaller lists and ObjectsRoom's test files any number will do.
 COUNTS = {
+    "clevr": {"clevr": 100_000, "hdf5": 100_000},
+    "objectsroom": {"train": 1_000_000, **dict.fromkeys(SMALL_ROOMS, 1_000), "hdf5": 1_000_000},
     "clevrtex": {"full": 50_000, "outd": 10_000, **dict.fromkeys(VARIANTS, 20_000), "hdf5": 50_000},
     "shapestacks": {
         "default-train": 217_888, "default-eval": 46_656, "default-test": 46_656,
@@ -54,8 +63,17 @@ COUNTS = {
         "blocks_all-train": 30, "blocks_all-eval": 20, "blocks_all-test": 10, "hdf5": 311_200,
     },
 }  # fmt: skip
-SOURCE = {"clevrtex": (240, 320), "shapestacks": (224, 224)}
+SOURCE = {"clevr": (240, 320), "clevrtex": (240, 320), "objectsroom": (64, 64), "shapestacks": (224, 224)}
 DEFAULTS: dict[str, dict[str, Any]] = {
+    "clevr": {
+        "size": (128, 128), "max_objects": 10, "crop": (24, 64, 192), "image_filter": "bilinear-antialias",
+        "mask_filter": "nearest-centre", "most_objects": None, "subset": None, "reading": {},
+        "ranges": front("clevr", 100_000, 10_000, 10_000),
+    },
+    "objectsroom": {
+        "size": (64, 64), "max_objects": 3, "crop": None, "most_objects": None, "subset": None, "reading": {},
+        "ranges": front("train", 1_000_000, 10_000, 10_000) | ROOMS,
+    },
     "clevrtex": {
         "size": (128, 128), "max_objects": 10, "crop": (24, 64, 192), "image_filter": "bilinear-antialias",
         "mask_filter": "nearest-centre", "most_objects": None, "subset": None, "reading": {}, "ranges": CLEVRTEX,
@@ -67,6 +85,29 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 TABLE: dict[str, dict[str, dict[str, Any]]] = {
+    "clevr": {
+        "ast-paper": {},
+        "ast-exact": {"reading": {"channel_order": "bgr"}},
+        "clevrtex-benchmark": BENCHMARK,
+        "genesis": {"image_filter": "nearest-floor", "mask_filter": "nearest-floor", "subset": (320, 0)},
+        "iodine-crop": {"crop": (29, 64, 192)},
+        "slot-attention": {"crop": (29, 64, 192), "image_filter": "bilinear", "ranges": SLOT_ATTENTION},
+        "slot-attention6": {
+            "crop": (29, 64, 192), "image_filter": "bilinear", "ranges": SLOT_ATTENTION, "most_objects": 6,
+            "max_objects": 6,
+        },
+        "clevr6": {"most_objects": 6, "max_objects": 6},
+        "clevr6-strict5": {"most_objects": 5, "max_objects": 6},
+        "clevr6-ctb": BENCHMARK | {"crop": (0, 40, 240), "most_objects": 6, "max_objects": 6},
+        "oclib": {"crop": None, "ranges": oclib(100_000)},
+    },
+    "objectsroom": {
+        "ast-paper": {},
+        "genesis": {"subset": (320, 0)},
+        "separate-background": {"reading": {"background": "separate"}, "max_objects": 6},
+        "background-fix": {"reading": {"background_fix": True}},
+        "oclib": {"ranges": oclib(100_000)},
+    },
     "clevrtex": {
         "ast-paper": {},
         "clevrtex-benchmark": {},
@@ -80,20 +121,10 @@ TABLE: dict[str, dict[str, dict[str, Any]]] = {
         "blocks_all": {"ranges": whole("blocks_all", (30, 20, 10))},
         "oclib": {"crop": None, "mask_filter": "nearest-centre", "ranges": oclib(100_000)},
     },
-}
+}  # fmt: skip
 
-
-def every() -> list[Any]:
-    names = registry.names("dataset")
-    return [
-        pytest.param(dataset, name, id=f"{dataset}-{name}")
-        for dataset in TABLE if dataset in names
-        for name in TABLE[dataset]
-    ]  # fmt: skip
-
-
-every_dataset = pytest.mark.parametrize("dataset", [name for name in TABLE if name in registry.names("dataset")])
-every_protocol = pytest.mark.parametrize(("dataset", "name"), every())
+every_dataset = pytest.mark.parametrize("dataset", TABLE)
+every_protocol = pytest.mark.parametrize(("dataset", "name"), [(d, name) for d in TABLE for name in TABLE[d]])
 
 
 def ranges(dataset: str, protocol: Protocol) -> Ranges:
