@@ -23,6 +23,7 @@ from ocbench.errors import DataError, UsageError
 
 REACHED_WITHIN = 10  # seconds for a scheduler to answer, and then to have a worker
 ALIKE = ("ocbench", "distributed", "numpy", "pillow")  # packages whose versions decide the bytes, or the talk
+SAME = "install the same there: pip install -c constraints.txt 'ocbench[dask]'"
 GO_ON = "run the same command again: what is whole is kept"
 
 
@@ -38,8 +39,8 @@ def parsed(word: str) -> int | str:
 
 
 @contextmanager
-def opened(word: str, tasks: int) -> Iterator[tuple[Executor, int]]:
-    """An executor for so many tasks, and how many of them to keep in flight.
+def opened(word: str, tasks: int) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    """An executor for so many tasks, and how many of them to keep in flight: a cluster may grow.
 
     DataError where its workers cannot be reached, are of another version, or die; at the end no worker is at work.
     """
@@ -51,7 +52,7 @@ def opened(word: str, tasks: int) -> Iterator[tuple[Executor, int]]:
         with _processes(min(place, tasks)) as found:
             yield found
     else:
-        yield _Here(), 1
+        yield _Here(), lambda: 1
 
 
 class _Here(Executor):
@@ -64,11 +65,11 @@ class _Here(Executor):
 
 
 @contextmanager
-def _processes(count: int) -> Iterator[tuple[Executor, int]]:
+def _processes(count: int) -> Iterator[tuple[Executor, Callable[[], int]]]:
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=spawn, initializer=_follow_parent)
     try:
-        yield pool, count + 1
+        yield pool, lambda: count + 1
     except BrokenProcessPool as wrong:
         raise DataError(
             "a worker process died", found=str(wrong), hint="run the same command again, perhaps with fewer workers"
@@ -91,8 +92,8 @@ def _follow_parent() -> None:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
-    """The workers of a Dask scheduler: a task whose worker dies is given to another one."""
+def _cluster(address: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    """The workers of a Dask scheduler: a task whose worker dies is given to another one, once there is one."""
     try:
         from distributed import Client, KilledWorker
     except ImportError as wrong:
@@ -106,18 +107,18 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
             f"cannot reach the Dask scheduler at '{address}'", found=str(wrong), hint="start one there: dask scheduler"
         ) from wrong
     with client:
-        threads = _checked(client, address)
+        _refuse_strange_workers(client, address)
         try:
             with client.get_executor(pure=False) as executor:
-                yield executor, threads + 1
+                yield executor, lambda: sum(client.nthreads().values()) + 1
         except KilledWorker as wrong:
             raise DataError("several Dask workers died on one task", found=str(wrong), hint=GO_ON) from wrong
         except CancelledError as wrong:
             raise DataError(f"the Dask scheduler at '{address}' was lost", found=str(wrong), hint=GO_ON) from wrong
 
 
-def _checked(client: Any, address: str) -> int:
-    """The number of the workers' threads, once there are some and their packages are those of this process."""
+def _refuse_strange_workers(client: Any, address: str) -> None:
+    """Waits for a worker; DataError where none comes, or where one has other packages than this process."""
     try:
         client.wait_for_workers(1, timeout=REACHED_WITHIN)
     except TimeoutError as wrong:
@@ -126,15 +127,18 @@ def _checked(client: Any, address: str) -> int:
             hint=f"start one that finds ocbench: dask worker {address}",
         ) from wrong
     mine = _versions()
-    for worker, theirs in client.run(_versions).items():
+    for worker, theirs in client.run(_versions, on_error="return").items():
+        if isinstance(theirs, Exception):
+            raise DataError(
+                f"the Dask worker at '{worker}' cannot run ocbench", found=str(theirs), hint=SAME
+            ) from theirs
         if differing := [name for name in mine if mine[name] != theirs[name]]:
             raise DataError(
                 f"the Dask worker at '{worker}' has other versions than this process",
                 expected=", ".join(f"{name} {mine[name]}" for name in differing),
                 found=", ".join(f"{name} {theirs[name]}" for name in differing),
-                hint="install the same versions: pip install -c constraints.txt 'ocbench[dask]'",
+                hint=SAME,
             )
-    return sum(client.nthreads().values())
 
 
 def _versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ from ocbench.shards import MANIFEST, Manifest, ShardRecord, recorded
 
 Progress = Callable[[int, int, str], None]
 Say = Callable[[str, str], None]
+Note = Callable[[Job, ShardRecord], None]  # called with each shard that is done
 OURS = re.compile(r"\d{6,}\.tar(\.json)?|(manifest|plan)\.json")  # the only files that --overwrite removes
 
 
@@ -159,7 +160,7 @@ def _refuse_full_disk(todo: Sequence[Job], directory: str) -> None:
         )
 
 
-def _run(todo: Sequence[Job], executor: str, note: Callable[[Job, ShardRecord], None]) -> None:
+def _run(todo: Sequence[Job], executor: str, note: Note) -> None:
     seekable = [job for job in todo if job.range.part.seekable]
     streamed = [job for job in todo if not job.range.part.seekable]
     with executors.opened(executor, len(todo)) as (pool, most):
@@ -168,19 +169,17 @@ def _run(todo: Sequence[Job], executor: str, note: Callable[[Job, ShardRecord], 
             _drain(pool, most, ((scenes[0], (write_scenes, *scenes)) for scenes in stream(jobs)), note)
 
 
-def _drain(
-    pool: Executor, most: int, tasks: Iterable[tuple[Job, tuple]], note: Callable[[Job, ShardRecord], None]
-) -> None:
+def _drain(pool: Executor, most: Callable[[], int], tasks: Iterable[tuple[Job, tuple]], note: Note) -> None:
     """Runs the tasks, at most so many in flight, so that memory stays bounded."""
     waiting: dict[Future, Job] = {}
     for job, (function, *arguments) in tasks:
         waiting[pool.submit(function, *arguments)] = job
-        if len(waiting) >= most:
+        if len(waiting) >= most():
             _collect(waiting, note)
     while waiting:
         _collect(waiting, note)
 
 
-def _collect(waiting: dict[Future, Job], note: Callable[[Job, ShardRecord], None]) -> None:
+def _collect(waiting: dict[Future, Job], note: Note) -> None:
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         note(waiting.pop(future), future.result())
