@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from ocbench import __version__, registry
+from ocbench import __version__, registry, storage
 from ocbench.errors import OcbenchError
 from ocbench.prepared import PreparedSplit, prepared_splits, split_directory
 from ocbench.runs import all_runs, is_finished
@@ -63,6 +63,9 @@ def _devices() -> Iterator[Check]:
 
 def _places(data_dir: str, runs_dir: str) -> Iterator[Check]:
     for name, place in (("data-dir", data_dir), ("runs-dir", runs_dir)):
+        if storage.is_remote(place):
+            yield Check(name, True, f"'{place}', not on this machine")
+            continue
         there = os.path.abspath(place)
         while not os.path.isdir(there):
             there = os.path.dirname(there)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import math
 import os
 import platform
@@ -18,6 +19,7 @@ import fsspec
 
 from ocbench.errors import DataError
 
+BUFFERED = 1 << 20  # bytes of a remote file that are asked for at once
 KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a store that is not Amazon's, AWS_ENDPOINT_URL"
 
 
@@ -30,11 +32,41 @@ def open_binary(path: str) -> IO[bytes]:
     """The file opened for reading; DataError where it cannot be."""
     if is_remote(path):
         with _remote(path, "read") as (system, inner):
-            return system.open(inner, "rb")
+            return io.BufferedReader(_RemoteFile(system.open(inner, "rb")), BUFFERED)
     try:
         return open(path, "rb")
     except OSError as wrong:
         raise DataError(f"cannot read '{path}'", found=str(wrong)) from wrong
+
+
+class _RemoteFile(io.RawIOBase):
+    """A remote file in which whatever its library raises while it is read is an OSError."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._file.read(len(buffer))
+        except OSError:
+            raise
+        except Exception as wrong:
+            raise OSError(f"{type(wrong).__name__}: {wrong}") from wrong
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import pytest
 
 from ocbench import storage
 from ocbench.errors import DataError
+from ocbench.formats.archive import members
 
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
 
@@ -178,6 +179,25 @@ def test_a_store_that_gives_back_other_bytes_keeps_no_such_file(bucket: str, mon
     with pytest.raises(DataError, match="'memory://storage-test/a' did not come back as it was written"):
         storage.write_atomic(f"{bucket}/a", b"content")
     assert storage.names(bucket) == ["kept"]
+
+
+def test_a_connection_that_breaks_while_a_file_is_read_is_a_data_error(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(file: object, size: int) -> bytes:
+        raise ZeroDivisionError("connection reset")
+
+    storage.write_atomic(f"{bucket}/a", b"content")
+    monkeypatch.setattr(fsspec.implementations.memory.MemoryFile, "read", broken, raising=False)
+    with pytest.raises(
+        DataError, match=r"cannot read 'memory://storage-test/a'\n.*ZeroDivisionError: connection reset"
+    ):
+        storage.read_bytes(f"{bucket}/a")
+    with (
+        storage.open_binary(f"{bucket}/a") as file,
+        pytest.raises(DataError, match="'a' cannot be read: ZeroDivisionErr"),
+    ):
+        next(members(file, "a"))
 
 
 def test_what_a_store_refuses_is_a_data_error(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
