@@ -113,7 +113,7 @@ def _cluster(address: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
                 yield executor, lambda: sum(client.nthreads().values()) + 1
         except KilledWorker as wrong:
             raise DataError("several Dask workers died on one task", found=str(wrong), hint=GO_ON) from wrong
-        except CancelledError as wrong:
+        except (CancelledError, OSError) as wrong:
             raise DataError(f"the Dask scheduler at '{address}' was lost", found=str(wrong), hint=GO_ON) from wrong
 
 

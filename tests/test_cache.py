@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ocbench import storage
-from ocbench.cache import cached
+from ocbench.cache import cache_folder, cached
 from ocbench.errors import DataError
 from ocbench.prepared import PreparedSplit
 
@@ -124,3 +124,14 @@ def test_progress_is_told_now_and_then(whole: PreparedSplit, tmp_path: Path, mon
     seen: list[tuple[int, int, str]] = []
     cached(whole, str(tmp_path), lambda *words: seen.append(words))
     assert seen == [(5, 16, "decoding"), (10, 16, "decoding"), (15, 16, "decoding")]
+
+
+def test_the_cache_lies_on_a_local_disk_wherever_the_data_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OCBENCH_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/home/someone/caches")
+    assert cache_folder("data") == os.path.join("data", "cache")
+    assert cache_folder("s3://bucket/data") == "/home/someone/caches/ocbench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder("s3://bucket/data") == os.path.expanduser("~/.cache/ocbench")
+    monkeypatch.setenv("OCBENCH_CACHE", "/scratch")
+    assert cache_folder("data") == cache_folder("s3://bucket/data") == "/scratch"

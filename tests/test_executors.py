@@ -201,7 +201,11 @@ def dying(source: str, part: str, start: int, stop: int) -> Iterator[Scene]:
     yield from dots.read(source, part, start, stop)
 
 
-def test_a_task_that_kills_its_workers_and_a_lost_scheduler_end_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", ["a result", "how many workers"])
+def test_a_task_that_kills_its_workers_and_a_lost_scheduler_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(executors, "REACHED_WITHIN", 3)
     source = dots.write(tmp_path / "raw")
     with cluster(tmp_path / "cluster", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as found:
         deadly = replace(dots.SPEC, read=dying)
@@ -209,10 +213,13 @@ def test_a_task_that_kills_its_workers_and_a_lost_scheduler_end_it(tmp_path: Pat
             prepare.prepare(dots.plan(tmp_path / "data", source, ["val"], spec=deadly, executor=found.word))
 
         def lose() -> None:
-            with executors.opened(found.word, 1) as (executor, _):
+            with executors.opened(found.word, 1) as (executor, most):
                 slow = executor.submit(time.sleep, 60)
                 found.scheduler.kill()
-                slow.result()
+                if asked == "a result":
+                    slow.result()
+                found.scheduler.wait()
+                most()
 
-        with pytest.raises(DataError, match=r"the Dask scheduler at '.*' was lost\n.*run the same command"):
+        with pytest.raises(DataError, match=r"the Dask scheduler at '.*' was lost\n(.*\n)*.*run the same command"):
             lose()
