@@ -30,8 +30,6 @@ MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 def decode_image(data: bytes, name: str = "image") -> np.ndarray:
     """uint8 [H, W, 3] RGB of an encoded picture; alpha is dropped, grey and palette are expanded. DataError if cut."""
     picture = _open(data, name)
-    if picture.mode == "RGBA":
-        return np.asarray(picture)[:, :, :3].copy()
     if picture.mode not in MODES:
         raise DataError(
             f"{name} is no 8-bit picture", expected="RGB, RGBA, grey or palette", found=f"mode {picture.mode}"

@@ -225,14 +225,14 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
         )
     except DataError as wrong:
         raise DataError(f"scene '{scene.key}': {wrong.message}", expected=wrong.expected, found=wrong.found) from wrong
-    shown = _labels(fitted.mask)
-    counts = {"num_objects": _objects(scene), "visible_objects": shown}
-    return replace(fitted, meta={**scene.meta, **counts}), shown < _labels(scene.mask)
+    shown, there = _labels(fitted.mask), _labels(scene.mask)
+    counts = {"num_objects": scene.meta.get("num_objects", there), "visible_objects": shown}
+    return replace(fitted, meta={**scene.meta, **counts}), shown < there
 
 
 def _objects(scene: Scene) -> int:
     """How many objects the scene has in the source."""
-    return int(scene.meta.get("num_objects", _labels(scene.mask)))
+    return int(scene.meta["num_objects"]) if "num_objects" in scene.meta else _labels(scene.mask)
 
 
 def _labels(mask: np.ndarray) -> int:

@@ -93,7 +93,7 @@ def image_and_masks(
             found=f"{mask.size:,} values, which is {mask.size / (height * width):g} masks",
             hint="is this the file of another variant under this name?",
         )
-    return image.reshape(height, width, 3).copy(), mask.reshape(channels, height, width)
+    return np.ascontiguousarray(image).reshape(height, width, 3), np.ascontiguousarray(mask).reshape(-1, height, width)
 
 
 def channel_of(masks: np.ndarray) -> np.ndarray:

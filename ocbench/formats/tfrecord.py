@@ -45,11 +45,10 @@ def records(file: IO[bytes], name: str) -> Iterator[bytes]:
         length, checksum = struct.unpack("<QI", header)
         if masked_crc(header[:8]) != checksum or length > LARGEST:
             raise stream.damage("has a damaged length of a record", count)
-        content = stream.take(length + 4, count)
-        payload = content[:-4]
-        if len(content) < length + 4:
+        payload, checksum = stream.take(length, count), stream.take(4, count)
+        if len(payload) < length or not checksum:
             raise stream.damage("ends early", count)
-        if masked_crc(payload) != int.from_bytes(content[-4:], "little"):
+        if masked_crc(payload) != int.from_bytes(checksum, "little"):
             raise stream.damage("has a record whose checksum is wrong", count)
         yield payload
         count += 1
@@ -162,10 +161,10 @@ def _values(data: bytes, feature: Span) -> np.ndarray | None:
 
 def _bytes(data: bytes, span: Span) -> np.ndarray:
     start, stop = span
-    if (stop - start) % 3 == 0:
-        values = np.frombuffer(data, np.uint8, stop - start, start)
-        if (values[::3] == 0x0A).all() and (values[1::3] == 1).all():
-            return values[2::3]
+    if stop > start and (stop - start) % 3 == 0:
+        tags = np.ndarray(((stop - start) // 3,), "<u2", data, start, (3,))  # a view of each pair 0A 01
+        if (tags == 0x010A).all():
+            return np.frombuffer(data, np.uint8, stop - start, start)[2::3]
     pieces = []
     for begin, end in _contents(data, span, 1):
         pieces.append(data[begin:end])
