@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ocbench.scene import Outcome
+from ocbench.scene import Outcome, Scene
 
 BACKGROUND = (38, 38, 42)
 COLOURS = (
     (230, 57, 70), (46, 134, 222), (255, 195, 0), (42, 157, 90), (155, 93, 229), (251, 133, 0), (0, 187, 206),
     (255, 105, 180), (140, 98, 57), (168, 218, 60), (241, 241, 241), (94, 96, 206),
 )  # fmt: skip
+SHEET_COLUMNS = 6  # scenes side by side, each with its mask
 INCHES = 1.35  # of one picture's side
 
 
@@ -75,6 +76,40 @@ def write_panels(path: Path, panels: Sequence[Panel]) -> None:
                 axis.set_title(name, fontsize=9)
         text = "\n".join(f"{label} {value:.0f}" for label, value in panel.scores.items())
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8, color="#444444")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def write_sheet(
+    path: Path, title: str, scenes: Sequence[Scene], objects: Mapping[int, int], areas: Sequence[int]
+) -> None:
+    """Writes a contact sheet: scenes beside their masks, above them objects a scene and pixels an object."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = -(-len(scenes) // SHEET_COLUMNS)
+    heights = 2.2, 0.95 * lines  # inches: the counts, the scenes
+    figure = pyplot.figure(figsize=(1.8 * SHEET_COLUMNS, sum(heights)), layout="constrained", facecolor="white")
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
+    figure.suptitle(title, fontsize=10)
+    left, right = top.subplots(1, 2)
+    left.bar(list(objects), list(objects.values()), color="#2e86de")
+    left.set_xticks(sorted(objects))
+    left.set_xlabel("objects in a scene", fontsize=8)
+    right.hist(areas, bins=40, color="#2e86de")
+    right.set_xlabel("pixels of an object", fontsize=8)
+    for axis in (left, right):
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    for place, axis in enumerate(bottom.subplots(lines, 2 * SHEET_COLUMNS, squeeze=False).ravel()):
+        axis.set_axis_off()
+        if place // 2 < len(scenes):
+            scene = scenes[place // 2]
+            colours = {int(label): int(label) - 1 for label in np.unique(scene.mask) if label}
+            axis.imshow(coloured(scene.mask, colours) if place % 2 else scene.image, interpolation="nearest")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -28,7 +28,7 @@ FLOORS = (
         "joints",
         ("prepared", "cache", "loading", "recipe", "scoring", "tables", "jobs"),
     ),  # what brings two rooms together
-    ("verbs", ("prepare", "verify", "runner", "score", "report", "html", "doctor")),
+    ("verbs", ("prepare", "verify", "contents", "runner", "score", "report", "html", "doctor")),
     ("several verbs", ("plans",)),
     ("words", ("cli", "__main__")),
 )
