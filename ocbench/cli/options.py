@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ocbench.errors import UsageError
+
 if TYPE_CHECKING:
     from ocbench.prepared import PreparedSplit
 
@@ -71,6 +73,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         verbose: bool, quiet: bool, as_json: bool, no_progress: bool, data_dir: str, runs_dir: str, traceback: bool,
         **rest: Any,
     ) -> Any:  # fmt: skip
+        if "://" in runs_dir:
+            raise UsageError(f"runs cannot lie at '{runs_dir}'", expected="a local folder", hint="--runs-dir DIR")
         level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
         logging.getLogger("ocbench").setLevel(level)

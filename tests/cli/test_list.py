@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -67,3 +68,9 @@ def test_a_plug_in_that_does_not_load_breaks_only_itself(ocbench, toy, tmp_path,
 )
 def test_unknown_names(ocbench, toy, words, code):
     assert ocbench("list", *words).code == code
+
+
+def test_runs_lie_on_a_local_disk(ocbench: Callable) -> None:
+    ended = ocbench("list", "runs", "--runs-dir", "s3://bucket/runs")
+    assert ended.code == 2
+    assert "error: runs cannot lie at 's3://bucket/runs'" in ended.err
