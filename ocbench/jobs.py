@@ -117,7 +117,8 @@ def plan(
         where=f"'{source}'" if source else "the renderer",
     )  # fmt: skip
     if options.skip_unreadable and not all(found.part.seekable for found in ranges):
-        raise UsageError("--skip-unreadable needs a source that can be entered anywhere", hint="unpack the archives")
+        fault = "--skip-unreadable needs a source that can be entered anywhere"
+        raise UsageError(fault, hint="leave it out, or unpack the archives")
     return Plan(spec, protocol, source, data_dir, options, tuple(ranges), tuple(missing))
 
 

@@ -89,7 +89,7 @@ def test_the_source_lies_under_the_data_folder_unless_it_is_named_or_not_needed(
 
 def test_skipping_needs_a_source_that_can_be_entered_anywhere(tmp_path: Path) -> None:
     packed = dots.write(tmp_path / "raw", packed=True)
-    with pytest.raises(UsageError, match=r"--skip-unreadable needs a source .*\n.*unpack the archives"):
+    with pytest.raises(UsageError, match=r"--skip-unreadable needs a source .*\n.*leave it out, or unpack"):
         dots.plan(tmp_path, packed, skip_unreadable=True)
 
 

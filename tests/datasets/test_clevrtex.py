@@ -13,10 +13,13 @@ import pytest
 import sources
 from PIL import Image
 
+import ocbench
+from ocbench import imaging
 from ocbench.datasets import clevrtex, clevrtex_inventory
 from ocbench.datasets.clevrtex import DATASET, parts, read
 
 COUNT = 12  # scenes of `camo`
+RENDERS = Path(ocbench.__file__).parents[2] / "shared" / "samples" / "clevrtex"
 
 
 def file(root: Path, index: int, ending: str = ".png") -> Path:
@@ -26,6 +29,19 @@ def file(root: Path, index: int, ending: str = ".png") -> Path:
 def same(one, other) -> bool:
     pixels = np.array_equal(one.image, other.image) and np.array_equal(one.mask, other.mask)
     return pixels and one.key == other.key and one.meta == other.meta
+
+
+@pytest.mark.skipif(not RENDERS.is_dir(), reason="the real renders are not here")
+@pytest.mark.parametrize("name", ["1.png", "2.png"])
+def test_real_renders_lose_their_alpha_and_are_cropped_and_resized_as_published(name: str) -> None:
+    picture = Image.open(RENDERS / name)
+    assert (picture.mode, picture.size) == ("RGBA", (320, 240))
+    pixels = np.asarray(picture)
+    image = imaging.decode_image((RENDERS / name).read_bytes())
+    assert np.array_equal(image, pixels[:, :, :3])
+    centre = Image.fromarray(pixels[24:216, 64:256, :3].copy())
+    expected = np.asarray(centre.resize((128, 128), Image.Resampling.BILINEAR))
+    assert np.array_equal(imaging.fit_image(image, clevrtex.AST_PAPER), expected)
 
 
 def test_scenes_are_the_pixels_ids_and_facts_of_the_files(camo: Path) -> None:
