@@ -158,7 +158,7 @@ def npy_gz(array: np.ndarray) -> bytes:
     return gzip.compress(buffer.getvalue(), compresslevel=1, mtime=0)
 
 
-def write_shard(path: Path, samples: Iterable[tuple[int, Mapping[str, Any]]]) -> Path:
+def write_shard(path: Path, samples: Iterable[tuple[Any, Mapping[str, Any]]]) -> Path:
     """A shard of (index, features); a feature that is bytes goes in as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:

@@ -1,10 +1,10 @@
 """CLEVR with masks: 100,000 rendered scenes of 3 to 10 plain objects on grey ground. Not the images of CLEVR v1.0.
 
 Source: the one public file, a GZIP TFRecord, as downloaded; a folder that holds it, or its path. It can only be read
-from its beginning, in one pass that feeds all splits. The folder may also hold object-centric-library's HDF5 file, the
-part "hdf5" (see oclib.py). Images are 240x320 RGB, masks eleven channels of 0 or 255, the background first. Rishabh
-Kabra et al.: "Multi-Object Datasets", github.com/deepmind/multi-object-datasets, 2019; Justin Johnson et al.: "CLEVR",
-CVPR 2017.
+from its beginning, in one pass that feeds all splits. Shards that OCLF has made of it (see oclf.py) give the same
+scenes. The folder may also hold object-centric-library's HDF5 file, the part "hdf5" (see oclib.py). Images are 240x320
+RGB, masks eleven channels of 0 or 255, the background first. Rishabh Kabra et al.: "Multi-Object Datasets",
+github.com/deepmind/multi-object-datasets, 2019; Justin Johnson et al.: "CLEVR", CVPR 2017.
 
 `Scene.meta`: index, num_objects (visible in the whole picture), and per object label, shape, size, material, color,
 rotation (degrees), coords (x, y, z) and pixel_coords (column, row, depth).
@@ -37,19 +37,20 @@ CODES = {
     "color": ("red", "cyan", "green", "blue", "brown", "gray", "purple", "yellow"),
 }
 NUMBERS = {"visibility": 1, "x": 1, "y": 1, "z": 1, "rotation": 1, "pixel_coords": 3}  # floats an entity
+FEATURES = ("image", "mask", *CODES, *NUMBERS)
 
 
 def parts(source: str, partial: bool = False) -> dict[str, Part]:
     """What lies in the folder: "clevr" and "hdf5". With `partial` the records are counted, which takes a full pass."""
     found = oclib.parts(source, oclib.CLEVR)
     found |= {
-        part: multi_object.counted(path, COUNT, partial)
-        for part, path in multi_object.found(source, NAMES).items()
-    }  # fmt: skip
+        part: multi_object.counted(records, COUNT, partial)
+        for part, records in multi_object.found(source, NAMES, FEATURES).items()
+    }
     if not found:
         raise DataError(
             f"no raw CLEVR under '{source}'",
-            expected=f"'{FILE}', or for the protocol oclib '{oclib.CLEVR.name}'",
+            expected=f"'{FILE}', or OCLF's train/shard-000000.tar …, or for the protocol oclib '{oclib.CLEVR.name}'",
             hint=f"place it there as it is (10.5 GB): {URL}",
         )
     return found
@@ -61,9 +62,9 @@ def read(source: str, part: str, start: int, stop: int, channel_order: str = "rg
         return oclib.read(source, oclib.CLEVR, start, stop)
     if part not in NAMES:
         raise UnknownNameError("part of clevr", part, [*NAMES, oclib.PART])
-    path = multi_object.found(source, NAMES)[part]
     step = {"rgb": 1, "bgr": -1}[channel_order]
-    return (_scene(*record, step) for record in multi_object.examples(path, start, stop))
+    records = multi_object.examples(source, NAMES, FEATURES, part, start, stop)
+    return (_scene(*record, step) for record in records)
 
 
 def _scene(index: int, where: str, features: multi_object.Features, step: int) -> Scene:
@@ -73,16 +74,17 @@ def _scene(index: int, where: str, features: multi_object.Features, step: int) -
 
 
 def _meta(index: int, where: str, features: multi_object.Features) -> dict[str, Any]:
+    kinds = dict.fromkeys(CODES, (np.uint8, 1)) | {name: (np.float32, count) for name, count in NUMBERS.items()}
     wrong = [
         name
-        for name, count in (NUMBERS | dict.fromkeys(CODES, 1)).items()
-        if name not in features or features[name].size != ENTITIES * count
+        for name, (kind, count) in kinds.items()
+        if name not in features or features[name].dtype != kind or features[name].size != ENTITIES * count
     ]
     if wrong:
         raise DataError(
             f"{where} lacks facts of its objects",
             expected=f"{', '.join(wrong)} of {ENTITIES} entities",
-            found=", ".join(f"{name} {values.size:,}" for name, values in features.items()),
+            found=", ".join(f"{name} {values.dtype} [{values.size}]" for name, values in features.items()),
             hint="is this another dataset's file?",
         )
     visible = features["visibility"] > 0.5

@@ -1,4 +1,4 @@
-"""What CLEVR with masks and ObjectsRoom share: one TFRecord file a part, read in one pass, masks as one-hot channels.
+"""What CLEVR with masks and ObjectsRoom share: records read in one pass, masks as one-hot channels.
 
 Both come from DeepMind's multi-object datasets. A record's shape is not stored: it follows from the lengths of its
 lists, which is also how the file of another dataset is recognised.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ocbench import storage
+from ocbench.datasets import oclf
 from ocbench.errors import DataError
 from ocbench.formats import tfrecord
 from ocbench.scene import Part
@@ -25,13 +27,45 @@ PIXELS = {  # values of an image -> whose it is
 }  # fmt: skip
 
 
-def found(source: str, names: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Part -> the path of its file, of those that lie in the folder or are the `source` itself."""
-    if posixpath.basename(source) in {name for several in names.values() for name in several}:
-        folder, there = posixpath.dirname(source) or ".", [posixpath.basename(source)]
+@dataclass(frozen=True)
+class RecordFile:
+    """A TFRecord file."""
+
+    path: str
+
+    def stop(self) -> int:
+        """How many records there are, for which all are read."""
+        with storage.open_binary(self.path) as file:
+            return sum(1 for _ in tfrecord.records(file, self.path))
+
+    def examples(self, start: int, stop: int) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
+        """Index, what messages call it, and features of the records [start, stop), read from the file's beginning."""
+        with storage.open_binary(self.path) as file:
+            for index, payload in enumerate(tfrecord.records(file, self.path)):
+                if index >= start:
+                    where = f"record {index:,} of '{self.path}'"
+                    yield index, where, tfrecord.example(payload, where)
+                if index + 1 >= stop:
+                    return
+
+
+Records = RecordFile | oclf.Shards
+
+
+def found(source: str, names: Mapping[str, Sequence[str]], features: Collection[str]) -> dict[str, Records]:
+    """Part -> its records, of those whose file lies in the folder or is the `source` itself.
+
+    `names` are the files that each part may have. Where the first part has none, OCLF's shards are taken for it, and of
+    those, the `features`. A file of any name that ends in `.tfrecords` may be named where there is one part only.
+    """
+    name = posixpath.basename(source)
+    if len(names) == 1 and name.endswith(".tfrecords"):
+        return {part: RecordFile(source) for part in names}
+    if any(name in several for several in names.values()):
+        folder, there = posixpath.dirname(source) or ".", [name]
     else:
         folder, there = source.rstrip("/"), storage.names(source)
-    paths = {}
+    records: dict[str, Records] = {}
     for part, several in names.items():
         present = [name for name in several if name in there]
         if len(present) > 1:
@@ -41,31 +75,32 @@ def found(source: str, names: Mapping[str, Sequence[str]]) -> dict[str, str]:
                 hint="remove one of them",
             )
         if present:
-            paths[part] = f"{folder}/{present[0]}"
-    return paths
+            records[part] = RecordFile(f"{folder}/{present[0]}")
+    first = next(iter(names))
+    if first not in records and folder == source.rstrip("/") and (shards := oclf.shards(source, features)):
+        records[first] = shards
+    return records
 
 
-def counted(path: str, expected: int | None, partial: bool) -> Part:
-    """The part in the file. Its records are counted only where nobody knows their number, or it may fall short."""
+def counted(records: Records, expected: int | None, partial: bool) -> Part:
+    """The part of these records, which are counted only where nobody knows their number, or it may fall short."""
     if expected is not None and not partial:
         return Part(None, seekable=False, expected=expected)
-    log.info("counting the records of '%s'", path)
-    with storage.open_binary(path) as file:
-        scenes = sum(1 for _ in tfrecord.records(file, path))
+    log.info("counting the records in '%s'", records.path)
+    scenes = records.stop()
     if not scenes:
-        raise DataError(f"'{path}' holds no record")
+        raise DataError(f"'{records.path}' holds no record")
     return Part(scenes, seekable=False, expected=expected)
 
 
-def examples(path: str, start: int, stop: int) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
-    """Index, what messages call it, and features of the records [start, stop), read from the file's beginning."""
-    with storage.open_binary(path) as file:
-        for index, payload in enumerate(tfrecord.records(file, path)):
-            if index >= start:
-                where = f"record {index:,} of '{path}'"
-                yield index, where, tfrecord.example(payload, where)
-            if index + 1 >= stop:
-                return
+def examples(
+    source: str, names: Mapping[str, Sequence[str]], features: Collection[str], part: str, start: int, stop: int
+) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
+    """Index, what messages call it, and features of the records [start, stop) of a part; see `found`."""
+    records = found(source, names, features).get(part)
+    if records is None:
+        raise DataError(f"no '{names[part][0]}' in '{source}'")
+    return records.examples(start, stop)
 
 
 def image_and_masks(

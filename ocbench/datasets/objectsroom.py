@@ -5,9 +5,10 @@
     identical_color   about 1,000, 4 to 6 of one colour       identical_color
     empty_room        about 1,000, none                       empty_room
 
-Source: the public files, GZIP TFRecords, as downloaded, in one folder; each can only be read from its beginning. The
-folder may also hold object-centric-library's HDF5 file, the part "hdf5" (see oclib.py). Images are 64x64 RGB, masks one
-channel an entity: sky, floor, two halves of the wall, then the objects. Rishabh Kabra et al.: "Multi-Object Datasets",
+Source: the public files, GZIP TFRecords, as downloaded, in one folder; each can only be read from its beginning. For
+the training file, shards as OCLF makes them (see oclf.py) are taken, too. The folder may also hold
+object-centric-library's HDF5 file, the part "hdf5" (see oclib.py). Images are 64x64 RGB, masks one channel an entity:
+sky, floor, two halves of the wall, then the objects. Rishabh Kabra et al.: "Multi-Object Datasets",
 github.com/deepmind/multi-object-datasets, 2019.
 
 The four background channels are label 0 and the objects follow from 1; which of the four it was is kept as
@@ -35,6 +36,7 @@ SIZE = (64, 64)  # H, W
 CHANNELS = {"train": 7, "empty_room": 4, "six_objects": 10, "identical_color": 10}
 FILES = {part: f"objects_room_{'' if part == 'train' else 'test_'}{part}.tfrecords" for part in CHANNELS}
 NAMES = {part: (name, f"objects_room_{name}") for part, name in FILES.items()}  # the second: a browser's
+FEATURES = ("image", "mask")
 BACKGROUND = 4  # channels: sky, floor, the two halves of the wall
 SECOND_WALL = 3
 SPAN = 3  # pixels of contact that tell a wall
@@ -43,8 +45,8 @@ SPAN = 3  # pixels of contact that tell a wall
 def parts(source: str, partial: bool = False) -> dict[str, Part]:
     """What lies in the folder; the small files are counted, the training file only with `partial`."""
     found = oclib.parts(source, oclib.OBJECTSROOM)
-    for part, path in multi_object.found(source, NAMES).items():
-        found[part] = multi_object.counted(path, COUNT if part == "train" else None, partial)
+    for part, records in multi_object.found(source, NAMES, FEATURES).items():
+        found[part] = multi_object.counted(records, COUNT if part == "train" else None, partial)
     if not found:
         raise DataError(
             f"no raw ObjectsRoom under '{source}'",
@@ -67,9 +69,8 @@ def read(
         return oclib.read(source, oclib.OBJECTSROOM, start, stop)
     if part not in NAMES:
         raise UnknownNameError("part of objectsroom", part, [*NAMES, oclib.PART])
-    path = multi_object.found(source, NAMES)[part]
     separate = {"merged": False, "separate": True}[background]
-    records = multi_object.examples(path, start, stop)
+    records = multi_object.examples(source, NAMES, FEATURES, part, start, stop)
     return (_scene(part, *record, separate, background_fix) for record in records)
 
 

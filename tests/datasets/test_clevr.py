@@ -114,6 +114,7 @@ def cut(folder: Path) -> None:
         (room_under_this_name, "record 0 of .* is of another dataset\n.*230,400.*\n.*12,288 values, as in objectsroom"),
         (changed(mask=np.zeros(10 * 240 * 320, np.uint8)), "another number of masks\n.*11 of 240x320\n.*10 masks"),
         (changed(visibility=np.ones(7, np.float32)), "lacks facts of its objects\n.*visibility of 11 entities"),
+        (changed(color=np.full(11, np.nan, np.float32)), r"lacks facts of its objects\n.*color of 11 entities"),
         (changed(color=np.full(11, 9, np.uint8)), r"has an unknown color\n.*codes 1\.\.8\n  found     9"),
         (changed(image=np.zeros(5, np.float32)), "lacks 'image'"),
         (cut, "ends early\n.*whole records before"),
