@@ -60,9 +60,9 @@ def found(source: str, names: Mapping[str, Sequence[str]], features: Collection[
     """
     name = posixpath.basename(source)
     if len(names) == 1 and name.endswith(".tfrecords"):
-        return {part: RecordFile(source) for part in names}
+        return {part: RecordFile(source) for part in names if storage.exists(source)}
     if any(name in several for several in names.values()):
-        folder, there = posixpath.dirname(source) or ".", [name]
+        folder, there = posixpath.dirname(source) or ".", [name] if storage.exists(source) else []
     else:
         folder, there = source.rstrip("/"), storage.names(source)
     records: dict[str, Records] = {}
@@ -77,7 +77,7 @@ def found(source: str, names: Mapping[str, Sequence[str]], features: Collection[
         if present:
             records[part] = RecordFile(f"{folder}/{present[0]}")
     first = next(iter(names))
-    if first not in records and folder == source.rstrip("/") and (shards := oclf.shards(source, features)):
+    if first not in records and (shards := oclf.shards(source, features)):
         records[first] = shards
     return records
 

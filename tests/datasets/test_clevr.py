@@ -128,6 +128,9 @@ def test_a_bad_file_is_told(tmp_path: Path, damage: Callable[[Path], None], mess
 
 
 def test_nothing_there_and_one_file_twice(tmp_path: Path) -> None:
+    for source in (tmp_path / clevr.FILE, tmp_path / "missing"):
+        with pytest.raises(DataError, match=f"no raw CLEVR under '{source}'"):
+            clevr.parts(str(source))
     with pytest.raises(DataError, match=r"no raw CLEVR under '.*'\n.*clevr_with_masks_train.*clevr_10-full\.hdf5.*\n"):
         clevr.parts(str(tmp_path))
     for name in clevr.NAMES["clevr"]:

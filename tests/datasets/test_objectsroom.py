@@ -132,6 +132,9 @@ def test_a_bad_file_is_told(tmp_path: Path, write: Callable[[Path], object], mes
 
 
 def test_nothing_there_and_names_that_do_not_exist(tmp_path: Path) -> None:
+    for source in (tmp_path / objectsroom.FILES["train"], tmp_path / "missing"):
+        with pytest.raises(DataError, match=f"no raw ObjectsRoom under '{source}'"):
+            objectsroom.parts(str(source))
     with pytest.raises(DataError, match=r"no raw ObjectsRoom under '.*'\n.*objects_room_train\.tfrecords"):
         objectsroom.parts(str(tmp_path))
     with pytest.raises(UnknownNameError, match="no part of objectsroom named 'rooms'"):

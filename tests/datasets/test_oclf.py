@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import tfrecord_sources as sources
@@ -52,6 +53,14 @@ def test_shards_may_lie_in_the_folder_itself_and_a_tfrecord_file_beside_them_com
     assert len(list(rooms(tmp_path))) == 4
     sources.write_room(tmp_path, "train", 2)
     assert len(list(rooms(tmp_path))) == 2
+
+
+def test_shards_may_be_remote(tmp_path: Path) -> None:
+    sources.write_oclf(tmp_path, ROOMS)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path), "/ocbench-oclf", recursive=True)
+    assert [scene.meta["index"] for scene in objectsroom.read("memory://ocbench-oclf", "train", 5, 9)] == [5, 6, 7, 8]
+    memory.rm("/ocbench-oclf", recursive=True)
 
 
 def test_little_waits_on_disk_where_each_folder_is_in_order_and_nothing_is_left(
