@@ -15,7 +15,7 @@ import numpy as np
 
 from ocbench import executors, imaging, storage
 from ocbench.errors import DataError, PluginError, UsageError
-from ocbench.prepared import split_directory
+from ocbench.prepared import raw_directory, split_directory
 from ocbench.ranges import Range, resolve
 from ocbench.scene import DatasetSpec, Protocol, Scene, check_scene
 from ocbench.shards import MANIFEST, RECORD, Manifest, ShardRecord, write_shard
@@ -129,7 +129,7 @@ def _places(spec: DatasetSpec, data_dir: str, raw: str | None, options: Options)
         raise UsageError(f"'{data_dir}' is the memory of this process alone", hint="--executor local:1")
     if raw is None and spec.needs_source and storage.is_remote(data_dir):
         raise UsageError(f"raw data are not looked for under '{data_dir}'", hint="name where they lie: --raw PATH")
-    source = raw or os.path.join(data_dir, "raw", spec.name)
+    source = raw or raw_directory(data_dir, spec.name)
     if isinstance(workers, str):  # processes of a cluster work in other folders
         data_dir, source = storage.absolute(data_dir), storage.absolute(source)
     return data_dir, source if spec.needs_source else None

@@ -153,6 +153,11 @@ class PreparedSplit(Sequence[Scene]):
         return other
 
 
+def raw_directory(data_dir: str, dataset: str) -> str:
+    """Where a raw distribution lies, unless another place is named."""
+    return os.path.join(data_dir, "raw", dataset)
+
+
 def split_directory(data_dir: str, dataset: str, protocol: str, split: str) -> str:
     """`<data>/shards/<dataset>/<protocol>/<split>`."""
     return os.path.join(data_dir, "shards", dataset, protocol, split)

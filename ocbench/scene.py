@@ -116,9 +116,11 @@ class Download:
 
     name: str
     urls: tuple[str, ...]  # current address first, then older ones
-    size: int | None = None  # bytes
+    size: int | None = None  # bytes, roughly: to foresee what is to come, never to check it
     checksum: str | None = None  # "md5:…" or "sha256:…"
     license_note: str = ""
+    parts: tuple[str, ...] = ()  # the parts of the source that are made from it; none: all of them
+    checksum_urls: tuple[str, ...] = ()  # where its MD5 is stated, where `checksum` does not
 
 
 @dataclass(frozen=True)

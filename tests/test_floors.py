@@ -23,12 +23,12 @@ MODELS = "_".join(("ocbench", "models"))  # the core's tests never write the wor
 FLOORS = (
     ("ground", ("errors", "scene", "plugin")),
     ("tools", ("registry", "settings", "imaging", "storage", "executors", "formats")),
-    ("rooms", ("datasets", "metrics", "shards", "ranges", "runs", "panels", "published", "statistics")),
+    ("rooms", ("datasets", "metrics", "shards", "transfer", "ranges", "runs", "panels", "published", "statistics")),
     (
         "joints",
         ("prepared", "cache", "loading", "recipe", "scoring", "tables", "jobs"),
     ),  # what brings two rooms together
-    ("verbs", ("prepare", "verify", "contents", "runner", "score", "report", "html", "doctor")),
+    ("verbs", ("prepare", "download", "verify", "contents", "runner", "score", "report", "html", "doctor")),
     ("several verbs", ("plans",)),
     ("words", ("cli", "__main__")),
 )
@@ -51,7 +51,7 @@ ALLOWED = {  # third-party package -> the files and folders that may name it
     "scipy": ("ocbench/metrics/", f"{MODELS}/references.py"),
     "PIL": ("ocbench/imaging.py",),
     "zlib_ng": ("ocbench/formats/tfrecord.py",),
-    "google_crc32c": ("ocbench/formats/tfrecord.py",),
+    "google_crc32c": ("ocbench/formats/tfrecord.py", "ocbench/transfer.py"),
     "safetensors": ("ocbench/runner/checkpoint.py",),
     "fsspec": ("ocbench/storage.py", "ocbench/loading.py"),
     "dask": ("ocbench/executors.py",),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from ocbench.cli.options import COLUMN, Common, common, dry_run, limit
-from ocbench.errors import PluginError
+from ocbench.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
     from ocbench.jobs import Plan
-    from ocbench.scene import Part, Protocol
+    from ocbench.scene import DatasetSpec, Part, Protocol
     from ocbench.shards import Manifest
 
 SHOWN = 10  # unreadable scenes named on the screen
@@ -28,6 +28,7 @@ SHOWN = 10  # unreadable scenes named on the screen
     "--executor", default="local", show_default=True, metavar="local[:N]/dask://HOST:PORT",
     help="N processes, or one per core; or a Dask cluster whose workers all see source and output.",
 )  # fmt: skip
+@click.option("--download", is_flag=True, help="First fetch the public files that are not there, and check the rest.")
 @click.option("--image-format", type=click.Choice(["webp", "png"]), default="webp", show_default=True, help="Lossless.")
 @click.option("--overwrite", is_flag=True, help="Start over, in the place of what was prepared there.")
 @click.option("--partial", is_flag=True, help="Accept fewer scenes than expected: ranges scaled, the set marked.")
@@ -37,7 +38,8 @@ SHOWN = 10  # unreadable scenes named on the screen
 @common
 def command(
     common: Common, dataset: str, raw: str | None, protocol: str | None, splits: str | None, executor: str,
-    image_format: str, overwrite: bool, partial: bool, skip_unreadable: bool, limit: int | None, dry_run: bool,
+    download: bool, image_format: str, overwrite: bool, partial: bool, skip_unreadable: bool, limit: int | None,
+    dry_run: bool,
 ) -> None:  # fmt: skip
     """Turn a raw distribution into verified shards.
 
@@ -49,6 +51,8 @@ def command(
     chosen = spec.protocol(protocol)
     options = jobs.Options(executor, image_format, limit, partial, skip_unreadable, overwrite)
     wanted = [name.strip() for name in splits.split(",") if name.strip()] if splits else None
+    if download and not fetched(common, spec, chosen, wanted, raw, dry_run):
+        return
     plan = jobs.plan(spec, chosen, common.data_dir, raw=raw, splits=wanted, options=options)
     show_plan(common, plan)
     if dry_run:
@@ -57,6 +61,39 @@ def command(
     with common.progress("shards") as progress:
         manifests = prepare.prepare(plan, progress=progress, say=common.line)
     show_result(common, plan, manifests)
+
+
+def fetched(
+    common: Common, spec: DatasetSpec, protocol: Protocol, splits: Sequence[str] | None, raw: str | None, dry_run: bool
+) -> bool:
+    """Whether the public files of the splits are there, now that they were fetched or, in a dry run, only listed."""
+    from ocbench import download, storage
+    from ocbench.prepared import raw_directory
+
+    if raw or storage.is_remote(common.data_dir):
+        raise UsageError(
+            "--download fetches into DATA-DIR/raw/DATASET on a local disk",
+            found=raw or common.data_dir,
+            hint="leave --raw out" if raw else "fetch with a local --data-dir first; then name the files by --raw",
+        )
+    files, folder = download.needed(spec, protocol, splits), raw_directory(common.data_dir, spec.name)
+    if not dry_run:
+        with common.progress("download") as progress:
+            download.fetch(files, folder, progress=progress, say=common.line)
+        return True
+    to_come = download.absent(files, folder)
+    for note in dict.fromkeys(file.license_note for file in to_come if file.license_note):
+        common.line("licence", note)
+    for file in to_come:
+        size = f"{file.size / 1e9:,.1f} GB" if file.size else "size unknown"
+        common.line("to fetch", f"{file.name}   {size}   {file.urls[0]}")
+    if to_come:
+        total = f"{sum(file.size or 0 for file in to_come) / 1e9:,.1f} GB"
+        unknown = sum(file.size is None for file in to_come)
+        common.line("in all", f"{total} and {unknown} files of unknown size" if unknown else total)
+        record = [{"name": file.name, "bytes": file.size, "urls": file.urls} for file in to_come]
+        common.result("nothing was fetched or written", {"to_fetch": record})
+    return not to_come
 
 
 def counts(plan: Plan) -> dict[str, tuple[int, int]]:
