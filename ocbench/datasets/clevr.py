@@ -51,7 +51,7 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
         raise DataError(
             f"no raw CLEVR under '{source}'",
             expected=f"'{FILE}', or OCLF's train/shard-000000.tar …, or for the protocol oclib '{oclib.CLEVR.name}'",
-            hint=f"place it there as it is (10.5 GB): {URL}",
+            hint=f"place it there as it is, or: ocbench prepare clevr --download   (10.5 GB; {LICENSE_NOTE})",
         )
     return found
 
@@ -169,7 +169,8 @@ DATASET = DatasetSpec(
     parts=parts,
     read=read,
     downloads=(
-        Download(FILE, (URL,), 10_500_000_000, license_note=LICENSE_NOTE), oclib.download(oclib.CLEVR),
+        Download(FILE, (URL,), 10_500_000_000, license_note=LICENSE_NOTE, parts=("clevr",)),
+        oclib.download(oclib.CLEVR),
     ),
     citation="Kabra et al.: Multi-Object Datasets, 2019",
     license=LICENSE_NOTE,

@@ -181,7 +181,8 @@ def _nothing(found: Survey) -> DataError:
         expected="clevrtex_full/0/CLEVRTEX_full_000000.png … or clevrtex_full_part1.tar.gz … part5.tar.gz, "
         f"or for the protocol oclib '{oclib.CLEVRTEX.name}'",
         found=lies,
-        hint=f"place the archives there (no need to unpack): {BASES[0]}   (full: 23.5 GB; licence: {PROJECT_PAGE})",
+        hint="place the archives there (no need to unpack), or: ocbench prepare clevrtex --download   (full: 23.5 GB; "
+        f"see the licence at {PROJECT_PAGE})",
     )
 
 
@@ -198,13 +199,14 @@ def _splits() -> tuple[Split, ...]:
 
 def _downloads() -> tuple[Download, ...]:
     # Sizes as users report them, in round figures: to warn before a download, never to check one.
-    files: list[tuple[str, int | None]] = [
-        (f"clevrtex_full_part{number}.tar.gz", 4_700_000_000) for number in range(1, 6)
+    files: list[tuple[str, str, int | None]] = [
+        ("full", f"clevrtex_full_part{number}.tar.gz", 4_700_000_000) for number in range(1, 6)
     ]
-    files += [("clevrtex_outd.tar.gz", 5_300_000_000)]
-    files += [(f"clevrtex_{variant}.tar.gz", None) for variant in ("camo", "pbg", "vbg", "grassbg")]
+    files += [("outd", "clevrtex_outd.tar.gz", 5_300_000_000)]
+    files += [(variant, f"clevrtex_{variant}.tar.gz", None) for variant in ("camo", "pbg", "vbg", "grassbg")]
     return tuple(
-        Download(name, tuple(base + name for base in BASES), size, license_note=LICENSE_NOTE) for name, size in files
+        Download(name, tuple(base + name for base in BASES), size, license_note=LICENSE_NOTE, parts=(variant,))
+        for variant, name, size in files
     )
 
 

@@ -52,7 +52,7 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
             f"no raw ObjectsRoom under '{source}'",
             expected=f"'{FILES['train']}', '{FILES['six_objects']}' …, or for the protocol oclib "
             f"'{oclib.OBJECTSROOM.name}'",
-            hint=f"place them there as they are (7 GB): {BASE}{FILES['train']}",
+            hint=f"place them there as they are, or: ocbench prepare objectsroom --download   (7 GB; {LICENSE_NOTE})",
         )
     return found
 
@@ -159,8 +159,9 @@ DATASET = DatasetSpec(
     read=read,
     downloads=(
         *(
-            Download(name, (BASE + name,), 7_000_000_000 if part == "train" else None, license_note=LICENSE_NOTE)
+            Download(name, (BASE + name,), size, license_note=LICENSE_NOTE, parts=(part,))
             for part, name in FILES.items()
+            for size in [7_000_000_000 if part == "train" else None]
         ),
         oclib.download(oclib.OBJECTSROOM),
     ),

@@ -80,8 +80,8 @@ def protocol(source: Source) -> Protocol:
 
 def download(source: Source) -> Download:
     """Where the file is published."""
-    note = f"licence: {BASE}LICENSE"
-    return Download(source.name, (BASE + source.name,), checksum=f"sha256:{source.sha256}", license_note=note)
+    urls, checksum = (BASE + source.name,), f"sha256:{source.sha256}"
+    return Download(source.name, urls, checksum=checksum, license_note=f"licence: {BASE}LICENSE", parts=(PART,))
 
 
 def parts(folder: str, source: Source) -> dict[str, Part]:

@@ -235,7 +235,9 @@ def _downloads() -> tuple[Download, ...]:
             f"{name}.tar.gz",
             tuple(f"{base}{name}.tar.gz" for base in BASES),
             size,
-            license_note=f"{LICENSE_NOTE}; its checksum lies beside it as {name}.md5",
+            license_note=LICENSE_NOTE,
+            parts=PARTS,
+            checksum_urls=tuple(f"{base}{name}.md5" for base in BASES),
         )
         for name, size in sizes.items()
     )

@@ -95,7 +95,7 @@ def refuse_missing(source: str, found: Mapping[str, Place]) -> None:
         expected=", ".join(f"{kind}/ (or {archive}.tar.gz)" for kind, archive in ARCHIVES.items())
         + f"; or for the protocol oclib '{oclib.SHAPESTACKS.name}' alone",
         found=", ".join(place.path for place in found.values()) or "none of the three",
-        hint=f"fetch {archives} from {BASE} and place it there (no need to unpack)"
+        hint=f"place {archives} there (no need to unpack), or: ocbench prepare shapestacks --download   (33 GB)"
         + ("; the instance maps are an archive of their own, not part of rgb or vseg" if "iseg" in missing else ""),
     )
 

@@ -242,4 +242,5 @@ def test_downloads_name_the_three_archives_and_where_their_checksums_lie() -> No
     ]
     for download in archives:
         assert [url.rpartition("/")[2] for url in download.urls] == [download.name] * 3
-        assert download.name.replace("tar.gz", "md5") in download.license_note
+        checksums = [url.replace("tar.gz", "md5") for url in download.urls]
+        assert download.checksum_urls == tuple(checksums)

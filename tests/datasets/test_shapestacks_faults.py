@@ -51,7 +51,7 @@ def test_nothing_there_says_what_to_fetch(tmp_path: Path) -> None:
         error = fault(root)
         assert error.message == f"no raw ShapeStacks in '{root}'"
         assert "recordings/ (or shapestacks-rgb.tar.gz)" in (error.expected or "")
-        for name in ("shapestacks-meta.tar.gz", "shapestacks-rgb.tar.gz", "shapestacks-iseg.tar.gz", "http://"):
+        for name in ("shapestacks-meta.tar.gz", "shapestacks-rgb.tar.gz", "shapestacks-iseg.tar.gz", "--download"):
             assert name in (error.hint or "")
     with pytest.raises(UnknownNameError, match="no part of shapestacks named 'default-trian'"):
         read(str(tmp_path), "default-trian", 0, 1)
@@ -68,7 +68,7 @@ def test_missing_instance_maps_are_noticed_before_the_start(tree: Path, tmp_path
         shutil.rmtree(tree / "iseg")
     error = fault(source, partial=True)
     assert error.message == f"the ShapeStacks in '{source}' lacks iseg"
-    assert "fetch shapestacks-iseg.tar.gz from" in (error.hint or "")
+    assert "place shapestacks-iseg.tar.gz there (no need to unpack), or: ocbench prepare" in (error.hint or "")
     assert "an archive of their own" in (error.hint or "")
 
 
