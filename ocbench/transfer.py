@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -208,10 +208,10 @@ class Growing:
         Of a whole file the last byte is fetched again: the server then says whether it still has that file.
         """
         noted = self._noted()
-        if not noted.get("validator"):
+        if self.size and not noted.get("validator"):
             self.forget()
         elif self.size and self.size == noted.get("size"):
-            self._file.truncate(self.size - 1)
+            self._cut(self.size - 1)
         return self.size
 
     def is_part_of(self, answer: Answer) -> bool:
@@ -226,13 +226,23 @@ class Growing:
     def forget(self) -> None:
         """Drops all that is there."""
         storage.remove(self._note)
-        self._file.truncate(0)
+        self._cut(0)
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes; DataError on a full disk."""
-        try:
+        with self._writing():
             self._file.write(chunk)
             self._file.flush()
+
+    def _cut(self, size: int) -> None:
+        with self._writing():
+            self._file.truncate(size)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The disk's errors told as such, and not as the line's."""
+        try:
+            yield
         except OSError as wrong:
             raise storage.write_error(self._part, wrong, self.size) from wrong
 
@@ -243,11 +253,9 @@ class Growing:
             raise UnfitError(wrong)
         if os.path.exists(self._path):
             raise DataError(f"'{self._path}' came there meanwhile", hint="the same command again compares it")
-        try:
+        with self._writing():
             os.fsync(self._file.fileno())
             os.rename(self._part, self._path)
-        except OSError as failed:
-            raise storage.write_error(self._path, failed) from failed
         storage.remove(self._note)
 
     def _fault(self) -> str | None:
