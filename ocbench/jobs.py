@@ -129,7 +129,7 @@ def _places(spec: DatasetSpec, data_dir: str, raw: str | None, options: Options)
         raise UsageError(f"'{data_dir}' is the memory of this process alone", hint="--executor local:1")
     if raw is None and spec.needs_source and storage.is_remote(data_dir):
         raise UsageError(f"raw data are not looked for under '{data_dir}'", hint="name where they lie: --raw PATH")
-    source = raw or raw_directory(data_dir, spec.name)
+    source = (raw and raw.rstrip("/")) or raw or raw_directory(data_dir, spec.name)
     if isinstance(workers, str):  # processes of a cluster work in other folders
         data_dir, source = storage.absolute(data_dir), storage.absolute(source)
     return data_dir, source if spec.needs_source else None

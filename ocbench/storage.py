@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import math
 import os
 import platform
@@ -13,14 +12,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO
 
-import fsspec
-
+from ocbench import remote
 from ocbench.errors import DataError
-
-BUFFERED = 1 << 20  # bytes of a remote file that are asked for at once
-KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a store that is not Amazon's, AWS_ENDPOINT_URL"
 
 
 def is_remote(path: str) -> bool:
@@ -31,67 +26,16 @@ def is_remote(path: str) -> bool:
 def open_binary(path: str) -> IO[bytes]:
     """The file opened for reading; DataError where it cannot be."""
     if is_remote(path):
-        with _remote(path, "read") as (system, inner):
-            return io.BufferedReader(_RemoteFile(system.open(inner, "rb")), BUFFERED)
+        return remote.opened(path)
     try:
         return open(path, "rb")
     except OSError as wrong:
         raise DataError(f"cannot read '{path}'", found=str(wrong)) from wrong
 
 
-class _RemoteFile(io.RawIOBase):
-    """A remote file in which whatever its library raises while it is read is an OSError."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return bool(self._file.seekable())
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return int(self._file.seek(offset, whence))
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._file.read(len(buffer))
-        except OSError:
-            raise
-        except Exception as wrong:
-            raise OSError(f"{type(wrong).__name__}: {wrong}") from wrong
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-@contextmanager
-def _remote(path: str, deed: str) -> Iterator[tuple[Any, str]]:
-    """The file system of a URL and the path in it; whatever its library raises in the block becomes a DataError."""
-    try:
-        system, inner = fsspec.core.url_to_fs(path)
-        system.invalidate_cache()  # others write there, too
-        yield system, inner
-    except (ValueError, ImportError) as wrong:
-        hint = "pip install 'ocbench[s3]'" if path.startswith("s3:") else "is the address right?"
-        raise DataError(f"cannot reach '{path}'", found=str(wrong), hint=hint) from wrong
-    except Exception as wrong:  # each store's library has errors of its own
-        raise DataError(
-            f"cannot {deed} '{path}'", found=f"{type(wrong).__name__}: {wrong}",
-            hint=f"is the name right, and are {KEYS}?" if path.startswith("s3:") else None,
-        ) from wrong  # fmt: skip
-
-
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
-    if not is_remote(path):
-        return os.path.exists(path)
-    with _remote(path, "look for") as (system, inner):
-        return bool(system.exists(inner))
+    return remote.exists(path) if is_remote(path) else os.path.exists(path)
 
 
 @contextmanager
@@ -128,9 +72,10 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
     Nothing where the folder is not there; DataError for one that cannot be listed.
     """
     if is_remote(folder):
-        with _remote(folder, "list") as (system, root):
-            for inner, _, names in system.walk(root):
-                yield folder.rstrip("/") + inner[len(root.rstrip("/")) :], sorted(names)
+        if (found := remote.listed(folder)) is not None:
+            yield folder, found[1]
+            for name in found[0]:
+                yield from walk(f"{folder.rstrip('/')}/{name}")
         return
     seen: set[str] = set()
     for inner, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
@@ -145,18 +90,15 @@ def walk(folder: str) -> Iterator[tuple[str, list[str]]]:
 def folders(folder: str) -> list[str]:
     """The sorted names of the folders in this one, links to folders among them; nothing where it is not there."""
     if is_remote(folder):
-        with _remote(folder, "list") as (system, root):
-            return sorted(next(system.walk(root, maxdepth=1), (root, {}, {}))[1])
+        return (remote.listed(folder) or ([], []))[0]
     return sorted(next(os.walk(folder, onerror=_cannot_list), (folder, [], []))[1])
 
 
 def names(folder: str) -> list[str]:
     """The sorted names of the files and folders in this one; nothing where it is not there."""
     if is_remote(folder):
-        with _remote(folder, "list") as (system, root), suppress(FileNotFoundError):
-            found = (path.rstrip("/") for path in system.ls(root, detail=False))
-            return sorted(path.rpartition("/")[2] for path in found if path != root.rstrip("/"))
-        return []
+        inside, names = remote.listed(folder) or ([], [])
+        return sorted(inside + names)
     try:
         return sorted(os.listdir(folder))
     except OSError as wrong:
@@ -197,7 +139,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
 
 def _upload(local: str, path: str) -> None:
     """Puts a file there in one piece, and reads it back; DataError, and no such file, where other bytes come back."""
-    with _remote(path, "write") as (system, inner):
+    with remote.reached(path, "write") as (system, inner):
         system.put_file(local, inner)
     if (found := sha256_of(path)) != (expected := sha256_of(local)):
         remove(path)
@@ -283,7 +225,7 @@ def write_error(path: str, wrong: OSError, written: int = 0) -> DataError:
 def remove(path: str) -> None:
     """Removes a file, or a local folder with all that it holds, if it is there."""
     if is_remote(path):
-        with _remote(path, "remove") as (system, inner), suppress(FileNotFoundError):
+        with remote.reached(path, "remove") as (system, inner), suppress(FileNotFoundError):
             system.rm_file(inner)
     elif os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)

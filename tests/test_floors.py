@@ -22,7 +22,7 @@ MODELS = "_".join(("ocbench", "models"))  # the core's tests never write the wor
 
 FLOORS = (
     ("ground", ("errors", "scene", "plugin")),
-    ("tools", ("registry", "settings", "imaging", "storage", "executors", "formats")),
+    ("tools", ("registry", "settings", "imaging", "remote", "storage", "executors", "formats")),
     ("rooms", ("datasets", "metrics", "shards", "transfer", "ranges", "runs", "panels", "published", "statistics")),
     (
         "joints",
@@ -35,6 +35,7 @@ FLOORS = (
 FLOOR = {room: floor for floor, (_, rooms) in enumerate(FLOORS) for room in rooms}
 STAIRS = {  # imports within one floor, each with its reason
     ("scene", "errors"): "records refuse bad input",
+    ("storage", "remote"): "what a URL names is asked for there",
     ("cache", "prepared"): "the cache is filled from a prepared split",
     ("loading", "prepared"): "streams it",
     ("loading", "cache"): "reads it",
@@ -53,7 +54,7 @@ ALLOWED = {  # third-party package -> the files and folders that may name it
     "zlib_ng": ("ocbench/formats/tfrecord.py",),
     "google_crc32c": ("ocbench/formats/tfrecord.py", "ocbench/transfer.py"),
     "safetensors": ("ocbench/runner/checkpoint.py",),
-    "fsspec": ("ocbench/storage.py", "ocbench/loading.py"),
+    "fsspec": ("ocbench/remote.py", "ocbench/loading.py"),
     "dask": ("ocbench/executors.py",),
     "distributed": ("ocbench/executors.py",),
     "jinja2": ("ocbench/html/",),
