@@ -86,6 +86,14 @@ def exists(path: str) -> bool:
         return bool(system.exists(inner, strict=True) if _is_web(path) else system.exists(inner))
 
 
+def size(path: str) -> int:
+    """Bytes of the file; DataError where they cannot be told."""
+    with reached(path, "read") as (system, inner):
+        if (found := system.info(inner)["size"]) is None:
+            raise OSError("nobody says how many bytes it has")
+    return int(found)
+
+
 def listed(folder: str) -> tuple[list[str], list[str]] | None:
     """The sorted names of the folders and of the files in a folder; None where it is not there."""
     folders: list[str] = []

@@ -108,6 +108,7 @@ class Part:
     scenes: int | None  # None where only a full pass could tell
     seekable: bool  # whether a range can be read without reading what lies before it
     expected: int | None = None  # scenes in the complete public distribution
+    aside: int = 0  # bytes that may have to wait on disk for their turn in a pass: at worst, all of the archives
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ def read_bytes(path: str) -> bytes:
 
 def size_of(path: str) -> int:
     """Bytes of the file; DataError where it is not there."""
+    if is_remote(path):
+        return remote.size(path)
     with _reading(path) as file:
         return file.seek(0, os.SEEK_END)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -110,11 +111,25 @@ def show_plan(common: Common, plan: Plan) -> None:
     splits = [f"{name} {scenes:,} in {shards:,}" for name, (scenes, shards) in counts(plan).items()]
     splits[0] += " shard" if splits[0].endswith(" 1") else " shards"
     common.line("plan", " | ".join(splits))
+    if aside := max(found.part.aside for found in plan.ranges):
+        show_aside(common, aside)
     if plan.missing:
         common.line("absent", f"{', '.join(plan.missing)}: the source lacks their part")
     for name, found in parts.items():
         if found.partial:
             common.line("partial", f"{name}: {found.part.scenes:,} of {found.part.expected:,} scenes, ranges scaled")
+
+
+def show_aside(common: Common, most: int) -> None:
+    """Says how much may have to wait where temporary files go, and whether it would fit."""
+    from ocbench import storage
+
+    folder = tempfile.gettempdir()
+    free = storage.free_space(folder)
+    text = f"what the archives hold out of order waits in '{folder}': at worst {most / 1e6:,.1f} MB"
+    if free < most:
+        text += f", BUT {free / 1e6:,.1f} MB ARE FREE: point TMPDIR to a larger disk, or unpack the archives"
+    common.line("aside", text)
 
 
 def scenes_of(part: Part) -> str:

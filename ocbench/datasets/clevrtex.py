@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ocbench import storage
 from ocbench.datasets import oclib
 from ocbench.datasets.clevrtex_inventory import SCENES, refuse
 from ocbench.datasets.clevrtex_source import (
@@ -87,7 +88,10 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
             if not partial and (shortage := inventory.shortage()):
                 faults += shortage
                 hint = _hint(variant, bool(archives))
-        present[variant] = Part(inventory.stop if inventory else None, seekable=not packed, expected=expected)
+        present[variant] = Part(
+            inventory.stop if inventory else None, seekable=not packed, expected=expected,
+            aside=sum(storage.size_of(path) for _, path in archives) if packed else 0,
+        )  # fmt: skip
     refuse(faults, source, hint)
     return present
 

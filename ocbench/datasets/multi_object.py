@@ -38,6 +38,10 @@ class RecordFile:
         with storage.open_binary(self.path) as file:
             return sum(1 for _ in tfrecord.records(file, self.path))
 
+    def aside(self) -> int:
+        """Bytes that may have to wait for their turn: none."""
+        return 0
+
     def examples(self, start: int, stop: int) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
         """Index, what messages call it, and features of the records [start, stop), read from the file's beginning."""
         with storage.open_binary(self.path) as file:
@@ -85,12 +89,12 @@ def found(source: str, names: Mapping[str, Sequence[str]], features: Collection[
 def counted(records: Records, expected: int | None, partial: bool) -> Part:
     """The part of these records, which are counted only where nobody knows their number, or it may fall short."""
     if expected is not None and not partial:
-        return Part(None, seekable=False, expected=expected)
+        return Part(None, seekable=False, expected=expected, aside=records.aside())
     log.info("counting the records in '%s'", records.path)
     scenes = records.stop()
     if not scenes:
         raise DataError(f"'{records.path}' holds no record")
-    return Part(scenes, seekable=False, expected=expected)
+    return Part(scenes, seekable=False, expected=expected, aside=records.aside())
 
 
 def examples(

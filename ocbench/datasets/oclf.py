@@ -46,6 +46,10 @@ class Shards:
         shards = (path for paths in self.folders.values() for path in paths)
         return 1 + max((index for path in shards for index, _, _ in _features(path)), default=-1)
 
+    def aside(self) -> int:
+        """Bytes that may have to wait for their turn: at worst all."""
+        return sum(storage.size_of(path) for paths in self.folders.values() for path in paths)
+
     def examples(self, start: int, stop: int) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
         """Index, what messages call it, and features of the records [start, stop) in order, from one pass.
 

@@ -28,6 +28,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ocbench import storage
 from ocbench.datasets import oclib
 from ocbench.datasets.faults import counted, refuse
 from ocbench.datasets.shapestacks_source import (
@@ -97,8 +98,11 @@ def parts(source: str, partial: bool = False) -> dict[str, Part]:
         log.warning("%s", line)
     seekable = not (images.packed or maps.packed)
     stops = {part: _stop(names, known) if images.kind in known else None for part, names in lists.items()}
+    aside = sum(storage.size_of(place.path) for place in (images, maps) if place.packed)
     return stored | {
-        part: Part(stop, seekable, expected=CAMERAS * len(lists[part])) for part, stop in stops.items() if stop != 0
+        part: Part(stop, seekable, expected=CAMERAS * len(lists[part]), aside=aside)
+        for part, stop in stops.items()
+        if stop != 0
     }
 
 
