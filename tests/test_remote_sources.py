@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -131,8 +130,10 @@ def test_names_are_as_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_without_its_library_a_server_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
-    monkeypatch.delitem(fsspec.registry.target, "http", raising=False)
+    def lacking(path: str) -> None:
+        raise ImportError("HTTPFileSystem requires requests and aiohttp to be installed")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lacking)
     with pytest.raises(DataError, match=r"cannot reach 'http://there/x'\n(.*\n)*.*pip install 'ocbench\[http\]'"):
         storage.exists("http://there/x")
 
@@ -159,7 +160,6 @@ def test_the_plan_says_how_much_may_wait_and_where(
 @pytest.fixture
 def published(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """The archive is what the dataset's record names."""
-    (file,) = [file for file in DATASET.downloads if file.parts == (VARIANT,)]
     urls = (f"{site.url}/moved/{ARCHIVE}", f"{site.url}/packed/{ARCHIVE}")
     files = tuple(replace(file, urls=urls) if file.parts == (VARIANT,) else file for file in DATASET.downloads)
     monkeypatch.setattr(registry, "dataset", lambda name: replace(DATASET, downloads=files))
