@@ -39,7 +39,7 @@ def exists(path: str) -> bool:
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[IO[bytes]]:
+def reading(path: str) -> Iterator[IO[bytes]]:
     """The file opened for reading; DataError where it cannot be, or where reading it fails."""
     with open_binary(path) as file:
         try:
@@ -50,7 +50,7 @@ def _reading(path: str) -> Iterator[IO[bytes]]:
 
 def read_bytes(path: str) -> bytes:
     """The whole file; DataError where it cannot be read."""
-    with _reading(path) as file:
+    with reading(path) as file:
         return file.read()
 
 
@@ -58,13 +58,13 @@ def size_of(path: str) -> int:
     """Bytes of the file; DataError where it is not there."""
     if is_remote(path):
         return remote.size(path)
-    with _reading(path) as file:
+    with reading(path) as file:
         return file.seek(0, os.SEEK_END)
 
 
 def sha256_of(path: str) -> str:
     """Hexadecimal SHA-256 of a file's bytes; DataError where they cannot be read."""
-    with _reading(path) as file:
+    with reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # every binary file has readinto
 
 

@@ -91,7 +91,7 @@ def differing(path: str, digests: Mapping[str, str]) -> str | None:
     """What differs between a file's digests and the expected ones; None where nothing does."""
     for kind, expected in digests.items():
         hashed = HASHES[kind]()
-        with open(path, "rb") as file:
+        with storage.reading(path) as file:
             while chunk := file.read(CHUNK):
                 hashed.update(chunk)
         if (found := hashed.digest().hex()) != expected:
@@ -259,7 +259,7 @@ class Growing:
         storage.remove(self._note)
 
     def _fault(self) -> str | None:
-        with open(self._part, "rb") as file:
+        with storage.reading(self._part) as file:
             if file.read(256).lstrip()[:1] in (b"<", b""):
                 return "a web page or nothing, not the file"
         size = self._noted().get("size")
