@@ -205,6 +205,15 @@ def test_a_part_that_is_whole_is_confirmed_by_its_last_byte(desk: Desk) -> None:
     assert desk.file.read_bytes() == CONTENT
 
 
+def test_where_no_state_of_the_file_is_told_all_is_asked_for_again(desk: Desk) -> None:
+    unmarked = {"ETag": None}
+    before = Fault(body=CONTENT[::-1], headers=unmarked, cut=300_000)
+    desk.site.script[NAME] = [before, Fault(headers=unmarked)]
+    desk.fetch()
+    assert desk.site.got(NAME) == [None, None]
+    assert desk.file.read_bytes() == CONTENT
+
+
 def test_a_server_without_ranges_sends_all_again(desk: Desk) -> None:
     desk.site.script[NAME] = [Fault(cut=300_000), Fault(ranges=False)]
     desk.fetch()
@@ -250,6 +259,13 @@ def test_what_is_not_the_file_never_gets_its_name(desk: Desk, faults: list[Fault
     desk.site.script[NAME] = []
     desk.fetch()
     assert desk.file.read_bytes() == CONTENT
+
+
+def test_more_than_was_stated_is_not_the_file(desk: Desk) -> None:
+    headers = {"Content-Range": "bytes 300000-700001/700002", "ETag": f'"{MD5}"'}
+    desk.site.script[NAME] = [Fault(cut=300_000), Fault(body=CONTENT + bytes(9), headers=headers)]
+    assert "700,011 bytes came, where 700,002 were stated" in (desk.fails().found or "")
+    assert desk.there() == []
 
 
 def test_a_server_that_promises_too_much_is_given_up(desk: Desk) -> None:
