@@ -128,6 +128,11 @@ def fit_mask(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
     return _nearest(_cropped(mask, protocol), *protocol.size, protocol.mask_filter)
 
 
+def object_count(mask: np.ndarray) -> int:
+    """How many labels above 0 a label map, uint8 [H, W], has."""
+    return sum(map(bool, Image.fromarray(mask).histogram()[1:]))
+
+
 def _cropped(array: np.ndarray, protocol: Protocol) -> np.ndarray:
     if protocol.crop is None:
         return array

@@ -226,18 +226,14 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
         )
     except DataError as wrong:
         raise DataError(f"scene '{scene.key}': {wrong.message}", expected=wrong.expected, found=wrong.found) from wrong
-    shown, there = _labels(fitted.mask), _labels(scene.mask)
+    shown, there = imaging.object_count(fitted.mask), imaging.object_count(scene.mask)
     counts = {"num_objects": scene.meta.get("num_objects", there), "visible_objects": shown}
     return replace(fitted, meta={**scene.meta, **counts}), shown < there
 
 
 def _objects(scene: Scene) -> int:
     """How many objects the scene has in the source."""
-    return int(scene.meta["num_objects"]) if "num_objects" in scene.meta else _labels(scene.mask)
-
-
-def _labels(mask: np.ndarray) -> int:
-    return int(np.count_nonzero(np.bincount(mask.ravel())[1:]))
+    return int(scene.meta["num_objects"]) if "num_objects" in scene.meta else int(np.count_nonzero(np.unique(scene.mask)))
 
 
 def settle(directory: str, manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from ocbench import imaging
@@ -225,3 +226,8 @@ def test_a_picture_of_the_right_size_is_left_as_it_is(random: np.random.Generato
 def test_a_picture_smaller_than_the_crop_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=rf"at least 216x256 \(crop 192 at 24, 64\)\n.*{shape[0]}x{shape[1]}"):
         imaging.fit_image(np.zeros(shape, np.uint8), replace(CENTRE, crop=(24, 64, 192)))
+
+
+@given(arrays(np.uint8, (6, 7)))
+def test_objects_are_the_labels_above_zero(mask: np.ndarray) -> None:
+    assert imaging.object_count(mask) == len({*mask.ravel().tolist()} - {0})

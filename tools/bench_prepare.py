@@ -35,7 +35,8 @@ from ocbench.scene import Part, Split
 
 RESULT = ROOT / "benchmarks" / "prepare.json"
 REPETITIONS = 3
-AGAIN = 10  # times that a drawn scene stands in the tree, so that starting workers does not count
+AGAIN = 10  # times that a drawn scene stands in a source, so that starting does not count
+SHARDS = 20  # of the PNG source, for workers to share
 PEAK = """
 import sys
 from ocbench.cli import main
@@ -57,10 +58,10 @@ def least(work: Callable[[], object], clock: Callable[[], float] = time.process_
 
 
 def write_sources(folder: Path, scenes: int) -> Path:
-    """The path of a CLEVR file; beside it, under clevrtex/, a tree of `full` with each scene several times."""
+    """The path of a CLEVR file; beside it, under clevrtex/, a tree of `full`; each scene is there several times."""
     drawn = [sources.rendered_scene("tex", index) for index in range(scenes)]
     features = (tfrecord_sources.clevr_features(image, mask, int(mask.max())) for image, mask in drawn)
-    payload = b"".join(tfrecord_sources.frame(tfrecord_sources.example(each)) for each in features)
+    payload = AGAIN * b"".join(tfrecord_sources.frame(tfrecord_sources.example(each)) for each in features)
     path = folder / "clevr" / tfrecord_sources.CLEVR_FILE
     path.parent.mkdir()
     path.write_bytes(gzip_ng.compress(payload, compresslevel=6))
@@ -95,6 +96,7 @@ def prepared(dataset: str, raw: Path, scenes: int, workers: int = 1) -> None:
     everything = replace(spec.protocol(), splits=(Split("train", part, 0, scenes, scenes=scenes),))
     with tempfile.TemporaryDirectory() as data:
         options = jobs.Options(executor=f"local:{workers}")
+        jobs.SCENES_PER_SHARD = max(1, scenes // SHARDS)
         found = Range(everything.splits[0], Part(scenes, seekable=part == "full"), 0, scenes)
         prepare.prepare(jobs.Plan(spec, everything, str(raw), data, options, (found,), ()))
 
@@ -127,7 +129,7 @@ def main(scenes: int = 100) -> None:
         rows = {
             "TFRecord reader with CRCs, against inflating": (inflating / least(lambda: read_records(file)), 0.55),
             "CLEVR prepare, against inflating": (
-                inflating / least(lambda: prepared("clevr", file.parent, scenes)), 0.25,
+                inflating / least(lambda: prepared("clevr", file.parent, many)), 0.25,
             ),
             "CLEVRTEX prepare, against decoding its PNGs": (
                 decoding / least(lambda: prepared("clevrtex", clevrtex, many)), 0.6,
@@ -145,7 +147,7 @@ def main(scenes: int = 100) -> None:
         "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": os.getloadavg()[0]},
         "python": platform.python_version(),
         "ratios": {name: {"ratio": round(ratio, 3), "target": target} for name, (ratio, target) in rows.items()},
-        "inflate_ms_per_clevr_record": round(1000 * inflating / scenes, 2),
+        "inflate_ms_per_clevr_record": round(1000 * inflating / many, 2),
         "peak_memory_mb": peaks,
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
