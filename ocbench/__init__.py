@@ -15,7 +15,7 @@ _HOMES = {
     "ocbench.errors": ("OcbenchError", "UsageError", "UnknownNameError", "PluginError", "DataError", "RunError"),
     "ocbench.scene": (
         "Scene", "Outcome", "Metric", "Split", "Protocol", "Part", "Download", "DatasetSpec", "check_scene",
-        "contingency_table",
+        "contingency_table", "labels_of",
     ),
     "ocbench.plugin": ("Model", "ModelPlugin", "Phase", "Optimizer", "Prediction", "Constant", "WarmupThenDrops"),
     "ocbench.prepared": ("open_dataset",),

@@ -233,7 +233,9 @@ def fit(scene: Scene, protocol: Protocol, max_objects: int | None = None) -> tup
 
 def _objects(scene: Scene) -> int:
     """How many objects the scene has in the source."""
-    return int(scene.meta["num_objects"]) if "num_objects" in scene.meta else int(np.count_nonzero(np.unique(scene.mask)))
+    return (
+        int(scene.meta["num_objects"]) if "num_objects" in scene.meta else int(np.count_nonzero(np.unique(scene.mask)))
+    )
 
 
 def settle(directory: str, manifest: Manifest) -> None:

@@ -167,6 +167,19 @@ def contingency_table(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.bincount(codes.ravel(), minlength=rows * columns).reshape(rows, columns)
 
 
+def labels_of(weights: np.ndarray) -> np.ndarray:
+    """uint8 [H, W]: the slot with the largest weight at each pixel of float [S, H, W], the lowest index on ties.
+
+    A running maximum, slot by slot: NumPy's own arg-max along the first axis takes many times as long.
+    """
+    best, labels = weights[0].copy(), np.zeros(weights.shape[1:], np.uint8)
+    for slot in range(1, len(weights)):
+        better = weights[slot] > best
+        np.copyto(labels, np.uint8(slot), where=better)
+        np.maximum(best, weights[slot], out=best)
+    return labels
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A scene and what a model made of it; everything that a metric may read."""
@@ -175,6 +188,7 @@ class Outcome:
     labels: np.ndarray  # uint8 [H, W], arg-max slot per pixel, the lowest index on ties
     reconstruction: np.ndarray | None = None  # float32 [H, W, 3], images in [0, 1], not clamped
     confidences: np.ndarray | None = None  # float32 [P], mean winning weight of each predicted segment
+    derived: dict[str, Any] = field(default_factory=dict, repr=False)  # what metrics compute of it and share
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -192,6 +206,11 @@ class Metric:
     higher_is_better: bool = True
     scale: float = 1.0  # 100 for percentages on screen
     needs_reconstruction: bool = False
+    needs_confidences: bool = False
     dialects: Mapping[str, Callable[[Outcome], Any]] = field(default_factory=dict)  # miou@union
     pool: Callable[[np.ndarray], float] | None = None  # value of all rows, for what is pooled over the set
     summary: str = ""  # one line: the definition
+    formula: str = ""  # what `ocbench show` prints, beside the range of values,
+    range: str = ""
+    degenerate: str = ""  # what scenes get that the formula does not cover,
+    reported_by: str = ""  # and whose number it is

@@ -9,7 +9,7 @@ import numpy as np
 from ocbench import registry
 from ocbench.errors import DataError, UsageError
 from ocbench.scene import Outcome, Scene
-from ocbench.scoring import DEFAULT_METRICS, pooled, score_outcome
+from ocbench.scoring import DEFAULT_METRICS, pooled, scores_of
 
 
 def score_scene(
@@ -31,7 +31,7 @@ def score_scene(
     picture, rebuilt = _pictures(image, reconstruction, (*true.shape, 3))
     outcome = Outcome(Scene("scene", picture, true), predicted, rebuilt)
     chosen = [registry.metric(name) for name in metrics or DEFAULT_METRICS]
-    found = score_outcome(outcome, chosen)
+    found = scores_of([outcome], chosen)[0]
     return {
         metric.name: found[metric.name] if metric.pool is None else pooled(metric, [found[metric.name]])
         for metric in chosen

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ocbench.errors import UsageError
-from ocbench.metrics.segmentation import iou_matrix
+from ocbench.metrics.overlaps import Overlaps, overlap_score
 from ocbench.runs import MetricResult
 from ocbench.scene import Metric, Outcome
 from ocbench.statistics import bootstrap_interval
@@ -18,16 +18,30 @@ DEFAULT_METRICS = ("miou", "miou_fg", "ari_fg", "msc_fg", "mse")
 NanPolicy = Literal["omit", "propagate", "zero"]
 
 
-def score_outcome(outcome: Outcome, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Every metric that the outcome allows: a number, or the rows of a pooled one as lists.
+def scores_of(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """For each outcome every metric that it allows: a number, or the rows of a pooled one as lists.
 
-    One that needs a reconstruction is left out where there is none.
+    One that needs a reconstruction or confidences is left out where there are none. What all scenes share in cost is
+    computed for all of them at once; the values are those of each scene alone.
     """
-    return {
-        metric.name: float(metric.score(outcome)) if metric.pool is None else np.asarray(metric.score(outcome)).tolist()
-        for metric in metrics
-        if outcome.reconstruction is not None or not metric.needs_reconstruction
-    }
+    found: list[dict[str, Any]] = [{} for _ in outcomes]
+    overlaps = Overlaps([outcome.table for outcome in outcomes])
+    for metric in metrics:
+        if isinstance(metric.score, overlap_score):
+            values = metric.score.function(overlaps)
+        else:
+            values = [metric.score(outcome) if _allows(outcome, metric) else None for outcome in outcomes]
+        for row, outcome, value in zip(found, outcomes, values, strict=True):
+            if _allows(outcome, metric):
+                row[metric.name] = float(value) if metric.pool is None else np.asarray(value).tolist()
+    return found
+
+
+def _allows(outcome: Outcome, metric: Metric) -> bool:
+    return not (
+        (metric.needs_reconstruction and outcome.reconstruction is None)
+        or (metric.needs_confidences and outcome.confidences is None)
+    )
 
 
 def pooled(metric: Metric, scenes: Sequence[Sequence[Sequence[float]]]) -> float:
@@ -36,20 +50,23 @@ def pooled(metric: Metric, scenes: Sequence[Sequence[Sequence[float]]]) -> float
     return float(metric.pool(np.array(rows, np.float64))) if metric.pool and rows else math.nan
 
 
-def scene_row(outcome: Outcome, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """One line of the per-scene file: key, scores, numbers of segments, flags, and the best IoU of each object."""
-    table = outcome.table
-    true, predicted = table.sum(axis=0), table.sum(axis=1)
-    best = iou_matrix(table).max(axis=0)
-    ids = [int(i) for i in np.flatnonzero(true) if i > 0]
-    return {
-        "key": outcome.scene.key,
-        **score_outcome(outcome, metrics),
-        "objects": len(ids),
-        "segments": int(np.count_nonzero(predicted)),
-        "flags": [] if len(ids) > 1 else ["one_object"] if ids else ["no_foreground"],
-        "per_object": [{"id": i, "pixels": int(true[i]), "best_iou": round(float(best[i]), 6)} for i in ids],
-    }
+def scene_rows(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    """The lines of the per-scene file: key, scores, numbers of segments, flags, and the best IoU of each object."""
+    overlaps = Overlaps([outcome.table for outcome in outcomes])
+    segments = np.count_nonzero(overlaps.predicted, axis=1).tolist()
+    rows = []
+    for place, (outcome, scores) in enumerate(zip(outcomes, scores_of(outcomes, metrics), strict=True)):
+        pixels, best = overlaps.true[place].tolist(), overlaps.best[place].tolist()
+        ids = [i for i, count in enumerate(pixels) if count and i]
+        rows.append({
+            "key": outcome.scene.key,
+            **scores,
+            "objects": len(ids),
+            "segments": segments[place],
+            "flags": [] if len(ids) > 1 else ["one_object"] if ids else ["no_foreground"],
+            "per_object": [{"id": i, "pixels": pixels[i], "best_iou": round(best[i], 6)} for i in ids],
+        })  # fmt: skip
+    return rows
 
 
 def summarise(

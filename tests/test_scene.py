@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocbench.errors import DataError, UnknownNameError
-from ocbench.scene import DatasetSpec, Protocol, Scene, Split, check_scene, contingency_table
+from ocbench.scene import DatasetSpec, Protocol, Scene, Split, check_scene, contingency_table, labels_of
 
 SCENE = Scene("toy-train-000001", np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8))
 PROTOCOL = Protocol("native", 1, (4, 6), 3, splits=(Split("train", "all"), Split("test", "all")))
@@ -69,3 +69,11 @@ def test_the_contingency_table_counts_every_pair(predicted: int, true: int, seed
     slow = np.zeros((predicted, true), int)
     np.add.at(slow, (labels, mask), 1)
     assert np.array_equal(contingency_table(labels, mask), slow)
+
+
+@given(st.integers(1, 255), st.integers(0, 2**32 - 1))
+def test_labels_are_the_first_of_the_largest_weights(slots: int, seed: int) -> None:
+    weights = np.random.default_rng(seed).integers(0, 4, (slots, 3, 5)).astype(np.float32)
+    labels = labels_of(weights)
+    assert labels.dtype == np.uint8
+    assert np.array_equal(labels, weights.argmax(axis=0))

@@ -9,7 +9,7 @@ import pytest
 from ocbench import Metric, Outcome, Scene, UsageError
 from ocbench.metrics.reconstruction import MSE
 from ocbench.metrics.segmentation import MIOU, MIOU_FG
-from ocbench.scoring import scene_row, summarise
+from ocbench.scoring import scene_rows, summarise
 
 SHARE = Metric("share", "Share", score=lambda outcome: math.nan, scale=100)
 HITS = Metric(  # pooled: hits over trials of the whole set
@@ -21,6 +21,10 @@ HITS = Metric(  # pooled: hits over trials of the whole set
 def outcome(mask, labels, reconstruction=None):
     mask, labels = (np.array(rows, np.uint8) for rows in (mask, labels))
     return Outcome(Scene("scene-1", np.zeros((*mask.shape, 3), np.uint8), mask), labels, reconstruction)
+
+
+def scene_row(case, metrics):
+    return scene_rows([case], metrics)[0]
 
 
 def test_a_row_holds_scores_counts_and_the_best_match_of_each_object():

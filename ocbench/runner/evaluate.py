@@ -26,9 +26,10 @@ from ocbench.runner.restore import load_model
 from ocbench.runner.rows import rows_of
 from ocbench.runs import RunConfig, ScoreSheet, sheet_name
 from ocbench.scene import Metric, Outcome, Scene
-from ocbench.scoring import DEFAULT_METRICS, NanPolicy, scene_row, summarise
+from ocbench.scoring import DEFAULT_METRICS, NanPolicy, scene_rows, summarise
 
 Progress = Callable[[int, int, str], None]
+SCORED_AT_ONCE = 64  # scenes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +83,13 @@ def evaluate(
     began = time.monotonic()
     with rows_of(rows_path, identity, keys, options.batch_size) as rows:
         already = len(rows.found)
-        for outcome in _outcomes(model, islice(iter(scenes), already, None), options, already):
-            rows.add(scene_row(outcome, metrics))
+        found = _outcomes(model, islice(iter(scenes), already, None), options, already)
+        while batch := list(islice(found, SCORED_AT_ONCE)):
+            for row in scene_rows(batch, metrics):
+                rows.add(row)
             if options.labels_dir is not None:
-                _save_labels(Path(options.labels_dir), outcome)
+                for outcome in batch:
+                    _save_labels(Path(options.labels_dir), outcome)
             if progress is not None:
                 done = len(rows.found)
                 speed = (done - already) / max(time.monotonic() - began, 1e-9)

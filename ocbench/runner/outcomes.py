@@ -13,7 +13,7 @@ from torch import nn
 from ocbench.errors import PluginError, RunError, UnknownNameError
 from ocbench.loading import as_floats
 from ocbench.plugin import Prediction
-from ocbench.scene import Outcome, Scene
+from ocbench.scene import Outcome, Scene, labels_of
 
 
 def outcomes(
@@ -89,7 +89,7 @@ def _predicted(
     bad = np.flatnonzero(~np.isfinite(soft).all(axis=(1, 2, 3)))
     if len(bad):  # the arg-max of such weights would be scored as if it meant something
         raise RunError("the predicted weights are not finite", found=f"scene '{batch[bad[0]].key}'")
-    labels = soft.argmax(axis=1).astype(np.uint8)  # NumPy: the lowest index wins ties, on every device
+    labels = [labels_of(each) for each in soft]
     rebuilt = prediction.reconstruction
     pictures = None if rebuilt is None else rebuilt.float().cpu().numpy().transpose(0, 2, 3, 1)
     for i, scene in enumerate(batch):
