@@ -23,10 +23,13 @@ MODELS = "_".join(("ocbench", "models"))  # the core's tests never write the wor
 FLOORS = (
     ("ground", ("errors", "scene", "plugin")),
     ("tools", ("registry", "settings", "imaging", "remote", "storage", "executors", "formats")),
-    ("rooms", ("datasets", "metrics", "shards", "transfer", "ranges", "runs", "panels", "published", "statistics")),
+    (
+        "rooms",
+        ("datasets", "metrics", "shards", "transfer", "ranges", "runs", "panels", "published", "statistics", "slices"),
+    ),
     (
         "joints",
-        ("prepared", "cache", "loading", "recipe", "scoring", "tables", "jobs"),
+        ("prepared", "cache", "loading", "recipe", "scoring", "tables", "jobs", "gallery"),
     ),  # what brings two rooms together
     ("verbs", ("prepare", "download", "verify", "contents", "runner", "score", "report", "html", "doctor")),
     ("several verbs", ("plans",)),
@@ -40,6 +43,7 @@ STAIRS = {  # imports within one floor, each with its reason
     ("loading", "prepared"): "streams it",
     ("loading", "cache"): "reads it",
     ("recipe", "prepared"): "a run is told by the split that it trains on",
+    ("slices", "statistics"): "a slice has an interval",
     ("jobs", "prepared"): "a job writes where a split lies",
     ("__main__", "cli"): "`python -m ocbench` is the command line",
 }
