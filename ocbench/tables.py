@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ocbench.runs import MetricResult, ScoreSheet
+from ocbench.statistics import gap_in_deviations
 
 HEADINGS = ("metric", "", "value", "95 % interval", "published", "gap")
 NOTHING = "–"
@@ -44,10 +45,15 @@ def _row(result: MetricResult) -> list[str]:
     if result.published is not None:
         mean, std = result.published["mean"], result.published.get("std")
         published = f"{mean:g}" if std is None else f"{mean:g} ± {std:g}"
-        difference = result.mean * result.scale - mean
-        gap = f"{difference / std:+.1f} σ" if std else f"{difference:+.2f}"
+        gap = gap_shown(result.mean * result.scale, mean, std)
     value = shown(result, result.mean) + (f" ({result.undefined} undefined)" if result.undefined else "")
     return [result.label, direction + (" %" if result.scale == 100 else ""), value, low_high, published, gap]
+
+
+def gap_shown(value: float, mean: float, std: float | None) -> str:
+    """How far a value lies from a published mean, both in the unit of the screen: in its deviations if any."""
+    gap = gap_in_deviations(value, mean, std)
+    return f"{value - mean:+.2f}" if gap is None else f"{gap:+.1f} σ"
 
 
 def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

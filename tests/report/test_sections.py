@@ -25,7 +25,9 @@ GOLDEN = """\
 | :------------------------------- | ----: | -----------: | ------------: |
 | toy curriculum                   |  0, 1 | 61.00 ± 1.00 | 61.00 ± 1.000 |
 | toy curriculum [width=32] (wide) |     0 |        70.00 |         70.00 |
-| blank fit [steps=10]             |     0 |        25.00 |         25.00 |"""
+| blank fit [steps=10]             |     0 |        25.00 |         25.00 |
+
+* ± is the standard deviation over seeds, of the population (ddof=0)."""
 
 
 def scored(root: Path, name: str, miou: float, *, split: str = "test", fingerprint: str = "t", **changes) -> Path:
