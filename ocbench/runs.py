@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,17 +211,24 @@ def append_log(run_dir: str | Path, record: Mapping[str, Any]) -> None:
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
     """The records of a JSON-lines file; a last line that a kill cut is left out, any other bad line is RunError."""
-    path = Path(path)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            if number == len(lines):
-                break
-            raise RunError(f"'{path}' is damaged at line {number}", hint="delete that line, or the file") from None
-    return records
+    return [record for _, record in json_lines(path)]
+
+
+def json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record of a JSON-lines file and the byte at which it begins, one at a time; as `read_log`."""
+    if not Path(path).is_file():
+        return
+    with open(path, "rb") as file:
+        start = 0
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                if not file.read(1):  # the last line
+                    return
+                raise RunError(f"'{path}' is damaged at line {number}", hint="delete that line, or the file") from None
+            yield start, record
+            start += len(line)
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

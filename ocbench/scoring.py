@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -44,10 +46,12 @@ def _allows(outcome: Outcome, metric: Metric) -> bool:
     )
 
 
-def pooled(metric: Metric, scenes: Sequence[Sequence[Sequence[float]]]) -> float:
+def pooled(metric: Metric, scenes: Iterable[Sequence[Sequence[float]]]) -> float:
     """The value of a pooled metric over the rows of all scenes; NaN where there is no row."""
-    rows = [row for scene in scenes for row in scene]
-    return float(metric.pool(np.array(rows, np.float64))) if metric.pool and rows else math.nan
+    column = _Rows()
+    for scene in scenes:
+        column.add(scene)
+    return column.value(metric, None)
 
 
 def scene_rows(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
@@ -69,34 +73,85 @@ def scene_rows(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[d
     return rows
 
 
+class Columns:
+    """The rows of an evaluation, one number a scene and metric, so that memory stays small however many scenes."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self.scenes, self.flags = 0, Counter[str]()
+        self._metrics = metrics
+        self._numbers = {metric.name: array("d") for metric in metrics if metric.pool is None}
+        self._rows = {metric.name: _Rows() for metric in metrics if metric.pool is not None}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Takes up one line of the per-scene file."""
+        self.scenes += 1
+        self.flags.update(row.get("flags", ()))
+        for name, numbers in self._numbers.items():
+            if name in row:
+                numbers.append(row[name])
+        for name, rows in self._rows.items():
+            if name in row:
+                rows.add(row[name])
+
+    def results(self, nan: NanPolicy = "omit", level: float | None = 95.0) -> tuple[MetricResult, ...]:
+        """One result per metric: the unweighted mean over scenes, or the pooled value, with its bootstrap interval.
+
+        NaN scores are left out and counted (`omit`), make the mean NaN (`propagate`) or count as 0 (`zero`). A metric
+        that no row has is left out; one that only some have is an error: its mean would be over other scenes.
+        """
+        found = []
+        for metric in self._metrics:
+            column = self._numbers[metric.name] if metric.pool is None else self._rows[metric.name]
+            if len(column) not in (0, self.scenes):
+                raise UsageError(
+                    f"'{metric.name}' is not there for every scene", expected=f"{self.scenes}", found=f"{len(column)}"
+                )
+            if isinstance(column, _Rows) and len(column):
+                found.append(_pooled(metric, column, level))
+            elif len(column):
+                found.append(_averaged(metric, np.array(column), nan, level))
+        return tuple(found)
+
+
+class _Rows:
+    """What a pooled metric keeps of every scene: some rows of numbers each."""
+
+    def __init__(self) -> None:
+        self._values, self._lengths, self._width = array("d"), array("q"), 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def add(self, rows: Sequence[Sequence[float]]) -> None:
+        self._lengths.append(len(rows))
+        for row in rows:
+            self._width = len(row)
+            self._values.extend(row)
+
+    def value(self, metric: Metric, scenes: np.ndarray | None) -> float:
+        """The metric over the rows of `scenes`, int64 [n], with repetition; None: of all. NaN where there is no row."""
+        if metric.pool is None or not self._values:
+            return math.nan
+        rows, lengths = np.array(self._values).reshape(-1, self._width), np.array(self._lengths)
+        if scenes is not None:
+            starts, counts = (np.cumsum(lengths) - lengths)[scenes], lengths[scenes]
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            rows = rows[np.repeat(starts, counts) + within]
+        return float(metric.pool(rows)) if len(rows) else math.nan
+
+
 def summarise(
-    rows: Sequence[Mapping[str, Any]],
-    metrics: Sequence[Metric],
-    *,
-    nan: NanPolicy = "omit",
+    rows: Iterable[Mapping[str, Any]], metrics: Sequence[Metric], *, nan: NanPolicy = "omit",
     level: float | None = 95.0,
-) -> tuple[MetricResult, ...]:
-    """One result per metric: the unweighted mean over scenes, or the pooled value, with its bootstrap interval.
-
-    NaN scores are left out and counted (`omit`), make the mean NaN (`propagate`) or count as 0 (`zero`). A metric that
-    no row has is left out; one that only some rows have is an error, because its mean would be over other scenes.
-    """
-    results = []
-    for metric in metrics:
-        found = [row[metric.name] for row in rows if metric.name in row]
-        if found and len(found) != len(rows):
-            raise UsageError(
-                f"'{metric.name}' is not there for every scene", expected=f"{len(rows)}", found=f"{len(found)}"
-            )
-        if found:
-            results.append(
-                _averaged(metric, found, nan, level) if metric.pool is None else _pooled(metric, found, level)
-            )
-    return tuple(results)
+) -> tuple[MetricResult, ...]:  # fmt: skip
+    """The results of rows that are all at hand; see `Columns.results`."""
+    columns = Columns(metrics)
+    for row in rows:
+        columns.add(row)
+    return columns.results(nan, level)
 
 
-def _averaged(metric: Metric, found: Sequence[float], nan: NanPolicy, level: float | None) -> MetricResult:
-    values = np.array(found, np.float64)
+def _averaged(metric: Metric, values: np.ndarray, nan: NanPolicy, level: float | None) -> MetricResult:
     undefined = np.isnan(values)
     kept = values[~undefined] if nan == "omit" else np.where(undefined, 0.0, values) if nan == "zero" else values
     interval = bootstrap_interval(lambda scenes: kept[scenes].mean(), len(kept), level) if level is not None else None
@@ -105,11 +160,11 @@ def _averaged(metric: Metric, found: Sequence[float], nan: NanPolicy, level: flo
     return _result(metric, mean, std, len(kept), int(undefined.sum()), interval)
 
 
-def _pooled(metric: Metric, found: Sequence[Any], level: float | None) -> MetricResult:
+def _pooled(metric: Metric, column: _Rows, level: float | None) -> MetricResult:
     interval = None
     if level is not None:
-        interval = bootstrap_interval(lambda scenes: pooled(metric, [found[i] for i in scenes]), len(found), level)
-    return _result(metric, pooled(metric, found), math.nan, len(found), 0, interval)
+        interval = bootstrap_interval(lambda scenes: column.value(metric, scenes), len(column), level)
+    return _result(metric, column.value(metric, None), math.nan, len(column), 0, interval)
 
 
 def _result(

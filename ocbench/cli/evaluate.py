@@ -45,7 +45,8 @@ def command(
 ) -> None:  # fmt: skip
     """Score a run on held-out scenes.
 
-    RUN is a run directory, its name, or "last", the newest finished one.
+    RUN is a run directory, its name, or "last", the newest finished one. On one device, or on many: torchrun
+    --nproc-per-node N -m ocbench evaluate … The same command goes on where it stopped, on any number of them.
     """
     from ocbench import registry
     from ocbench.runs import RunConfig, find_run
@@ -66,10 +67,14 @@ def command(
         common.result("", {"run": str(run_dir), "splits": [found.name for found in splits]})
         return
 
+    from ocbench.runner import device
     from ocbench.runner.evaluate import Options
 
     options = Options(names, level=level_of(ci), panels=panels, labels_dir=save_labels, **kept)
-    sheets = [scored(common, run_dir, found, options, several=len(splits) > 1) for found in splits]
+    try:
+        sheets = [scored(common, run_dir, found, options, several=len(splits) > 1) for found in splits]
+    finally:
+        device.leave()
     common.line("next", f"ocbench report {run_dir}")
     if common.json:
         common.result("", {"run": str(run_dir), "sheets": [sheet.to_json() for sheet in sheets]})
@@ -139,7 +144,7 @@ def scored(common: Common, run_dir: Path, split: PreparedSplit, options: Options
         common.line("warning", f"{special['seen_in_training']:,} of these scenes were in the training split")
     if not common.json:
         heading = f"{sheet.dataset}:{sheet.split}@{sheet.protocol}\n" if several else ""
-        click.echo(heading + sheet_table(sheet))
+        common.result(heading + sheet_table(sheet), {})
     counts = f"{special['no_foreground']:,} without foreground, {special['one_object']:,} with one object"
     again = "   (scored before; --overwrite scores anew)" if known else ""
     common.line("scenes", f"{sheet.scenes:,} scored, {counts}{again}")

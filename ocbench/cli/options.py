@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -37,19 +38,22 @@ class Common:
     quiet: bool
     show_progress: bool
 
+    speaks: bool = True  # one of several ranks speaks for all
+
     def line(self, word: str, text: str) -> None:
         """One line of the account of what happens, on stderr: a word in a column, then the text."""
-        if not self.quiet:
+        if self.speaks and not self.quiet:
             click.echo(f"{word:<{COLUMN}}{text}", err=True)
 
     def result(self, text: str, record: Mapping[str, Any]) -> None:
         """The result on stdout: the text, or with --json the record as one JSON object."""
-        click.echo(json.dumps(record, default=str) if self.json else text)
+        if self.speaks:
+            click.echo(json.dumps(record, default=str) if self.json else text)
 
     @contextmanager
     def progress(self, word: str) -> Iterator[Progress]:
         """A callback that draws a bar on a terminal, and elsewhere one line every 30 s."""
-        if self.quiet or not self.show_progress:
+        if self.quiet or not self.show_progress or not self.speaks:
             yield _silent
         elif sys.stderr.isatty():
             with _bar(word) as update:
@@ -78,7 +82,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
         logging.getLogger("ocbench").setLevel(level)
-        return command(common=Common(data_dir, runs_dir, as_json, quiet, not no_progress), **rest)
+        speaks = os.environ.get("RANK", "0") == "0"
+        return command(common=Common(data_dir, runs_dir, as_json, quiet, not no_progress, speaks), **rest)
 
     return wrapped
 

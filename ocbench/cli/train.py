@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,8 +50,6 @@ def command(
     from ocbench import recipe, registry, runs
     from ocbench.runner import probe, train
 
-    if os.environ.get("RANK", "0") != "0":  # one rank speaks for all
-        common = dataclasses.replace(common, quiet=True)
     plugin = registry.model(model)
     split, validation = recipe.training_splits(data or recipe.default_dataset(plugin), common.data_dir, limit)
     chosen = recipe.resolve(plugin, split.dataset, preset, scenario, overrides)

@@ -169,7 +169,7 @@ def _section_record(section: Section, options: Options) -> dict[str, Any]:
             for result in own
         }
         stands = {"stands_for": system, "why_none": reasons(row)} if options.paper else {}
-        names = {"system": row.name, "seeds": list(row.seeds), "runs": list(row.names)}
+        names = {"system": row.name, "seeds": list(row.seeds), "runs": [path.name for path in row.run_dirs]}
         rows.append({**names, "metrics": numbers, **stands})
     kept = ("dataset", "split", "protocol", "fingerprint", "scenes", "incomplete")
     found: dict[str, Any] = {**{name: getattr(section, name) for name in kept}, "rows": rows}

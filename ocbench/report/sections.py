@@ -23,7 +23,7 @@ class Row:
     seeds: tuple[int, ...]
     sheets: tuple[ScoreSheet, ...]
     runs: tuple[RunConfig, ...]
-    names: tuple[str, ...]  # of the run directories
+    run_dirs: tuple[Path, ...]
 
     def result(self, metric: str) -> MetricResult | None:
         """The first seed's result, or None where a seed lacks the metric: then there is no mean over seeds."""
@@ -154,5 +154,5 @@ def _section(systems: Mapping[tuple[str, str], Sequence[_Entry]]) -> Section:
 def _row(name: str, entries: Sequence[_Entry]) -> Row:
     return Row(
         name, tuple(entry.run.seed for entry in entries), tuple(entry.sheet for entry in entries),
-        tuple(entry.run for entry in entries), tuple(entry.run_dir.name for entry in entries),
+        tuple(entry.run for entry in entries), tuple(entry.run_dir for entry in entries),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ from ocbench.prepared import PreparedSplit
 from ocbench.published import PublishedRow, published_row
 from ocbench.recipe import versions
 from ocbench.runner import checkpoint
-from ocbench.runner.outcomes import images_of, outcomes, predict
+from ocbench.runner.device import Place, place
+from ocbench.runner.outcomes import images_of, outcomes, predict, predicted
 from ocbench.runner.restore import load_model
-from ocbench.runner.rows import rows_of
+from ocbench.runner.rows import Rows
 from ocbench.runs import RunConfig, ScoreSheet, sheet_name
-from ocbench.scene import Metric, Outcome, Scene
-from ocbench.scoring import DEFAULT_METRICS, NanPolicy, scene_rows, summarise
+from ocbench.scene import Outcome, Scene
+from ocbench.scoring import DEFAULT_METRICS, Columns, NanPolicy, scene_rows
 
 Progress = Callable[[int, int, str], None]
-SCORED_AT_ONCE = 64  # scenes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,38 +70,97 @@ def evaluate(
     options: Options = Options(),
     origin: Origin = Origin(),
     rows_path: Path | None = None,
+    where: Place | None = None,
     progress: Progress | None = None,
 ) -> ScoreSheet:
     """The score sheet of a model on scenes (a `PreparedSplit`, or any sequence of `Scene`).
 
-    `rows_path` receives one JSON line a scene as they come; what it holds of the same evaluation is not computed again.
+    `rows_path` receives one JSON line a scene as they come; what it holds of the same evaluation is not computed again,
+    and where there are several ranks (`where`), each scores its share. Without it, every rank scores everything.
     """
-    metrics = [registry.metric(name) for name in options.metrics]
-    digest = checkpoint.weights_digest(model)
-    keys = scenes.keys if isinstance(scenes, PreparedSplit) else tuple(scene.key for scene in scenes)
-    identity = {"weights": digest, "data": _fingerprint(scenes), **options.identity()}
-    began = time.monotonic()
-    with rows_of(rows_path, identity, keys, options.batch_size) as rows:
-        already = len(rows.found)
-        found = _outcomes(model, islice(iter(scenes), already, None), options, already)
-        while batch := list(islice(found, SCORED_AT_ONCE)):
-            for row in scene_rows(batch, metrics):
-                rows.add(row)
+    work, began = _Work(model, scenes, options), time.monotonic()
+    where = where or Place(work.device)
+    columns, seen = Columns(work.metrics), 0
+    for row in work.all_rows(progress) if rows_path is None else _through(rows_path, work, where, progress):
+        columns.add(row)
+        seen += row["key"] in origin.seen
+    return _sheet(columns, seen, scenes, options, origin, work.digest, time.monotonic() - began)
+
+
+class _Work:
+    """The batches of an evaluation. The rows of one depend on the scenes in it, the model and the options alone."""
+
+    def __init__(self, model: nn.Module, scenes: Sequence[Scene], options: Options) -> None:
+        self.model, self.scenes, self.options = model, scenes, options
+        self.metrics = [registry.metric(name) for name in options.metrics]
+        self.device, self.digest = _device_of(model), checkpoint.weights_digest(model)
+        self.keys = scenes.keys if isinstance(scenes, PreparedSplit) else tuple(scene.key for scene in scenes)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the rows; JSON-able."""
+        return {"weights": self.digest, "data": _fingerprint(self.scenes), **self.options.identity()}
+
+    def rows(self, batches: Sequence[range]) -> Iterator[list[dict[str, Any]]]:
+        """The rows of each batch, which is given as the places of its scenes; its label maps are saved before."""
+        self.model.eval()
+        places = [place for batch in batches for place in batch]
+        whole = self.scenes
+        scenes = whole.at(places) if isinstance(whole, PreparedSplit) else (whole[place] for place in places)
+        for batch in batches:
+            group = list(islice(scenes, len(batch)))
+            options = self.options
+            found = list(predicted(self.model, group, self.device, options.seed, batch.start, options.masks))
             if options.labels_dir is not None:
-                for outcome in batch:
+                for outcome in found:
                     _save_labels(Path(options.labels_dir), outcome)
-            if progress is not None:
-                done = len(rows.found)
-                speed = (done - already) / max(time.monotonic() - began, 1e-9)
-                progress(done, len(keys), f"{speed:,.0f} scenes/s")
-    return _sheet(rows.found, metrics, scenes, options, origin, digest, time.monotonic() - began)
+            yield scene_rows(found, self.metrics)
+
+    def all_rows(self, progress: Progress | None) -> Iterator[dict[str, Any]]:
+        """Every row in scene order, as it would be read back from a file."""
+        size, count = self.options.batch_size, len(self.keys)
+        batches = [range(start, min(start + size, count)) for start in range(0, count, size)]
+        for found in _watched(self.rows(batches), 0, count, 1, progress):
+            yield from json.loads(json.dumps(found))
 
 
-def _outcomes(model: nn.Module, scenes: Any, options: Options, first: int = 0) -> Any:
+def _through(path: Path, work: _Work, where: Place, progress: Progress | None) -> Iterator[dict[str, Any]]:
+    """Every row in scene order, by way of a file, in which those of an interrupted evaluation are taken up."""
+    rows = Rows(path, work.identity(), work.keys, work.options.batch_size)
+    if work.options.overwrite or work.options.labels_dir is not None:  # label maps are made of what is scored
+        if where.writes:
+            rows.clear()
+        where.wait()
+    there = rows.found()
+    where.wait()  # until every rank has seen what was there
+    todo = [rows.scenes(batch) for batch in range(rows.batches) if batch not in there][where.rank :: where.world]
+    already = sum(len(rows.scenes(batch)) for batch in there)
+    with rows.new_part(where.rank) as part:
+        for found in _watched(work.rows(todo), already, len(work.keys), where.world, progress):
+            part.add(found)
+    where.wait()
+    if where.writes:
+        rows.join()
+    where.wait()
+    return rows.joined()
+
+
+def _watched(
+    batches: Iterator[list[dict[str, Any]]], already: int, total: int, world: int, progress: Progress | None
+) -> Iterator[list[dict[str, Any]]]:
+    """The batches, telling how far this rank, and so probably all, have come."""
+    done, began = 0, time.monotonic()
+    for batch in batches:
+        yield batch
+        done += len(batch) * world
+        if progress is not None:
+            speed = f"{done / max(time.monotonic() - began, 1e-9):,.0f} scenes/s"
+            progress(min(already + done, total), total, speed)
+
+
+def _outcomes(model: nn.Module, scenes: Any, options: Options) -> Any:
     return outcomes(
-        model, scenes, _device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks,
-        first=first,
-    )  # fmt: skip
+        model, scenes, _device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks
+    )
 
 
 def _device_of(model: nn.Module) -> torch.device:
@@ -109,12 +168,11 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def _sheet(
-    rows: list[dict[str, Any]], metrics: Sequence[Metric], scenes: Sequence[Scene], options: Options, origin: Origin,
-    weights_digest: str, seconds: float,
+    columns: Columns, seen: int, scenes: Sequence[Scene], options: Options, origin: Origin, weights_digest: str,
+    seconds: float,
 ) -> ScoreSheet:  # fmt: skip
     manifest = scenes.manifest if isinstance(scenes, PreparedSplit) else None
-    flags = [flag for row in rows for flag in row["flags"]]
-    results = summarise(rows, metrics, nan=options.nan, level=options.level)
+    results = columns.results(options.nan, options.level)
     if manifest is not None and manifest.incomplete() is None:
         results = tuple(
             dataclasses.replace(result, published=_beside(published_row(
@@ -130,12 +188,12 @@ def _sheet(
         protocol_version=manifest.version if manifest else 0,
         fingerprint=_fingerprint(scenes),
         weights_digest=weights_digest,
-        scenes=len(rows),
+        scenes=columns.scenes,
         results=results,
         special={
-            "no_foreground": flags.count("no_foreground"),
-            "one_object": flags.count("one_object"),
-            "seen_in_training": sum(row["key"] in origin.seen for row in rows),
+            "no_foreground": columns.flags["no_foreground"],
+            "one_object": columns.flags["one_object"],
+            "seen_in_training": seen,
             "partial": manifest.incomplete() if manifest else None,
         },
         environment={**versions(), "machine": platform.machine(), "threads": torch.get_num_threads()},
@@ -166,19 +224,21 @@ def evaluate_run(
             expected="{} x {}".format(*run.size),
             found="{} x {}".format(*scenes.manifest.size),
         )
+    where = place(options.device)
     model = load_model(run_dir, checkpoint_name=options.checkpoint, device_name=options.device)
     stem = sheet_name(scenes.dataset, scenes.split, scenes.manifest.protocol)
     path = run_dir / "scores" / f"{stem}.json"
     before = None if options.overwrite else _sheet_before(path, model, scenes, options)
-    sheet = before or evaluate(
+    known = before is not None and options.labels_dir is None
+    sheet = before if before is not None and known else evaluate(
         model, scenes, options=options, origin=_origin(run_dir, run, scenes), rows_path=path.with_suffix(".jsonl"),
-        progress=progress,
+        where=where, progress=progress,
     )  # fmt: skip
-    if before is None:
+    if not known and where.writes:
         sheet.save(path)
-    if options.panels:
+    if options.panels and where.writes:
         _draw(run_dir / "panels" / f"{stem}.png", model, scenes, options, run.has_background)
-    return sheet, before is not None
+    return sheet, known
 
 
 def _sheet_before(path: Path, model: nn.Module, scenes: PreparedSplit, options: Options) -> ScoreSheet | None:

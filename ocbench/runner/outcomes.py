@@ -24,7 +24,6 @@ def outcomes(
     batch_size: int,
     seed: int = 0,
     masks: str | None = None,
-    first: int = 0,
 ) -> Iterator[Outcome]:
     """The outcome of every scene, in order; the model is put into eval mode.
 
@@ -33,14 +32,14 @@ def outcomes(
     """
     model.eval()
     batch: list[Scene] = []
-    start = first
+    start = 0
     for scene in scenes:
         batch.append(scene)
         if len(batch) == batch_size:
-            yield from _predicted(model, batch, device, seed, start, masks)
+            yield from predicted(model, batch, device, seed, start, masks)
             start, batch = start + len(batch), []
     if batch:
-        yield from _predicted(model, batch, device, seed, start, masks)
+        yield from predicted(model, batch, device, seed, start, masks)
 
 
 def images_of(scenes: Iterable[Scene], device: torch.device) -> torch.Tensor:
@@ -73,9 +72,10 @@ def _wrong_shape(what: str, expected: object, found: torch.Tensor) -> PluginErro
     return PluginError(f"wrong shape of the predicted {what}", expected=f"{expected}", found=f"{list(found.shape)}")
 
 
-def _predicted(
+def predicted(
     model: nn.Module, batch: list[Scene], device: torch.device, seed: int, start: int, masks: str | None
 ) -> Iterator[Outcome]:
+    """The outcomes of one batch, whose first scene has index `start`, by a model in eval mode; see `outcomes`."""
     images = images_of(batch, device)
     prediction = predict(model, images, seed, start)
     weights = prediction.weights

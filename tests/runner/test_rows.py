@@ -1,71 +1,98 @@
-"""Rows of an evaluation on disk: taken up again in whole batches, and only of the same evaluation."""
+"""Rows of an evaluation on disk: parts of many ranks, taken up again in whole batches of the same evaluation."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocbench.errors import RunError
-from ocbench.runner.rows import rows_of
+from ocbench.runner.rows import Rows
 
 IDENTITY = {"weights": "w", "batch_size": 2}
 KEYS = ["a", "b", "c", "d", "e"]
 
 
-def written(path, keys, identity=IDENTITY):
-    with rows_of(path, identity, KEYS, 2) as rows:
-        for key in keys:
-            rows.add({"key": key, "miou": 0.5})
-        return [row["key"] for row in rows.found]
+def rows_at(path, identity=IDENTITY):
+    return Rows(path, identity, KEYS, 2)
 
 
-def found(path, identity=IDENTITY):
-    with rows_of(path, identity, KEYS, 2) as rows:
-        return [row["key"] for row in rows.found]
+def write(rows, *batches, rank=0):
+    with rows.new_part(rank) as part:
+        for batch in batches:
+            part.add([{"key": key, "miou": 0.5} for key in batch])
+        return part
 
 
 def test_rows_are_on_disk_as_they_come(tmp_path):
-    path = tmp_path / "deep" / "rows.jsonl"
-    with rows_of(path, IDENTITY, KEYS, 2) as rows:
-        rows.add({"key": "a", "miou": float("nan")})
-        assert len(path.read_text().splitlines()) == 2
-    assert json.loads(path.read_text().splitlines()[0]) == {"evaluation": IDENTITY}
+    rows = rows_at(tmp_path / "deep" / "rows.jsonl")
+    with rows.new_part(0) as part:
+        part.add([{"key": "a", "miou": float("nan")}])
+        [path] = (tmp_path / "deep").iterdir()
+        lines = path.read_text().splitlines()
+    assert [json.loads(lines[0]), json.loads(lines[1])["key"]] == [{"evaluation": IDENTITY}, "a"]
 
 
-@pytest.mark.parametrize(("left", "kept"), [(0, 0), (1, 0), (2, 2), (3, 2), (4, 4), (5, 5)])
+@pytest.mark.parametrize(
+    ("left", "kept"), [("", []), ("a", []), ("ab", [0]), ("abc", [0]), ("abcd", [0, 1]), ("abcde", [0, 1, 2])]
+)
 def test_an_interrupted_evaluation_keeps_whole_batches(tmp_path, left, kept):
-    path = tmp_path / "rows.jsonl"
-    written(path, KEYS[:left])
-    assert found(path) == KEYS[:kept]
-    assert len(path.read_text().splitlines()) == kept + 1
+    rows = rows_at(tmp_path / "rows.jsonl")
+    write(rows, left)
+    assert sorted(rows.found()) == kept
 
 
-def test_a_line_that_a_kill_cut_is_left_out(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    written(path, KEYS[:4])
-    path.write_text(path.read_text()[:-9])
-    assert found(path) == KEYS[:2]
+@given(order=st.permutations([0, 1, 2]), ranks=st.lists(st.integers(0, 3), min_size=3, max_size=3))
+def test_parts_of_any_ranks_in_any_order_make_one_file(tmp_path_factory, order, ranks):
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    rows = rows_at(path)
+    for batch in order:
+        write(rows, [KEYS[place] for place in rows.scenes(batch)], rank=ranks[batch])
+    rows.join()
+    assert [row["key"] for row in rows.joined()] == KEYS
+    assert json.loads(path.read_text().splitlines()[0]) == {"evaluation": IDENTITY}
+    assert [found.name for found in path.parent.iterdir()] == ["rows.jsonl"]
+    assert sorted(rows_at(path).found()) == [0, 1, 2]  # should the sheet still be missing
+
+
+def test_rows_that_are_not_all_there_are_not_joined(tmp_path):
+    rows = rows_at(tmp_path / "rows.jsonl")
+    write(rows, "ab", "e")
+    with pytest.raises(RunError, match="lacks rows of 1 batches"):
+        rows.join()
+    assert sorted(rows.found()) == [0, 2]
+
+
+@pytest.mark.parametrize("cut", [1, 9])
+def test_a_line_that_a_kill_cut_is_left_out(tmp_path, cut):
+    rows = rows_at(tmp_path / "rows.jsonl")
+    write(rows, "ab", "cd")
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert sorted(rows.found()) == ([0, 1] if cut == 1 else [0])
+    write(rows, "e")
+    write(rows, "cd")
+    rows.join()
+    assert [row["key"] for row in rows.joined()] == KEYS
 
 
 def test_rows_of_another_evaluation_or_of_other_scenes_are_not_gone_on_from(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    written(path, KEYS)
-    assert found(path, {**IDENTITY, "weights": "others"}) == []
-    written(path, ["a", "x"])
-    assert found(path) == []
+    rows = rows_at(tmp_path / "rows.jsonl")
+    write(rows, "ab", "cd", "e")
+    assert rows_at(rows.path, {**IDENTITY, "weights": "others"}).found() == {}
+    rows.clear()
+    assert list(tmp_path.iterdir()) == []
+    write(rows, "ax", "dc")
+    assert rows.found() == {}
 
 
 def test_a_damaged_line_in_the_middle_is_an_error(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    written(path, KEYS)
+    rows = rows_at(tmp_path / "rows.jsonl")
+    write(rows, "ab", "cd")
+    [path] = tmp_path.iterdir()
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], lines[2][:5], *lines[3:]]) + "\n")
     with pytest.raises(RunError, match="damaged at line 3"):
-        found(path)
-
-
-def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert written(None, ["a"]) == ["a"]
-    assert list(tmp_path.iterdir()) == []
+        rows.found()
