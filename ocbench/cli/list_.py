@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ocbench.cli.options import Common, common
-from ocbench.errors import OcbenchError
+from ocbench.errors import OcbenchError, UnknownNameError
 
 Table = tuple[Sequence[str], list[list[str]]]
 
@@ -167,16 +167,22 @@ def runs(common: Common, name: str | None, check: bool) -> Table:
 
 
 def published(common: Common, name: str | None, check: bool) -> Table:
-    """The published numbers; NAME narrows them to a dataset or a system."""
+    """The published numbers as printed; NAME narrows them to a system, a dataset or `dataset:split`."""
     from ocbench.published import published_rows
 
-    rows = []
+    rows, names = [], set()
     for row in published_rows():
-        if name is None or name in (row.dataset, row.system):
-            value = f"{row.mean:g}" + (f" ± {row.std:g}" if row.std is not None else "")
-            table = f"Table {row.table}" if row.table else row.origin
-            rows.append([row.system, f"{row.dataset}:{row.split}", row.metric, value, row.unit, table])
-    return ("system", "split", "metric", "value", "unit", "source"), rows
+        split = f"{row.dataset}:{row.split}"
+        known = (row.system, row.dataset, split)
+        names |= set(known)
+        if name is None or name.lower() in [word.lower() for word in known]:
+            rows.append(
+                [f"Table {row.table}" if row.table else row.origin, row.system, row.dataset, row.split, row.metric,
+                 row.printed, row.unit, row.protocol or "–", row.source, row.note]
+            )  # fmt: skip
+    if not rows and name is not None:
+        raise UnknownNameError("published system, dataset or split", name, names)
+    return ("table", "system", "dataset", "split", "metric", "value", "unit", "protocol", "source", "remark"), rows
 
 
 TABLES: dict[str, Callable[[Common, str | None, bool], Table]] = {

@@ -50,7 +50,7 @@ def _latex_table(table: Table) -> str:
         body.append(_latex_row(row))
     notes = [rf"\par\smallskip\footnotesize {escaped(note)}" for note in table.notes]
     return "\n".join([
-        r"\begin{table}", r"\centering", rf"\caption{{{escaped(table.title)}}}",
+        r"\begin{table}", r"\centering\small", rf"\caption{{{escaped(table.title)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(table.headings) - 1)}}}", r"\toprule", *_latex_groups(table),
         _latex_row(table.headings), r"\midrule", *body, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}",
     ])  # fmt: skip

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ocbench import registry
+from ocbench.errors import UsageError
 from ocbench.published import PublishedRow, published_rows
 from ocbench.report import layout
-from ocbench.report.formats import csv_of, published_record, spread_note
+from ocbench.report.formats import Options, csv_of, published_record, spread_note
+from ocbench.report.formats import record as sections_record
 from ocbench.report.layout import Table
 from ocbench.report.sections import Row, Section
 from ocbench.report.standing import reasons
@@ -136,8 +138,10 @@ def latex(plans: Sequence[PaperTable], found: Sequence[Section] = (), ddof: int 
     return layout.latex(paper_table(plan, found, ddof) for plan in plans)
 
 
-def csv_text(plans: Sequence[PaperTable]) -> str:
-    """One published number a line, mean and spread as printed."""
+def csv_text(plans: Sequence[PaperTable], found: Sequence[Section] = (), ddof: int = 0) -> str:
+    """One published number a line, mean and spread as printed; ours have a CSV of their own."""
+    if found:
+        raise UsageError("the CSV of --table holds published numbers alone", hint="--against paper without --table")
     lines = []
     for row in (row for plan in plans for row in numbers_of(plan)):
         mean, _, std = row.printed.partition(" ± ")
@@ -146,11 +150,10 @@ def csv_text(plans: Sequence[PaperTable]) -> str:
     return csv_of(CSV_FIELDS, lines)
 
 
-def record(plans: Sequence[PaperTable]) -> dict[str, Any]:
-    """The published numbers of the tables as one JSON-able object."""
-    return {
-        "tables": [
-            {"table": plan.number, "title": plan.title, "numbers": [published_record(row) for row in numbers_of(plan)]}
-            for plan in plans
-        ]
-    }
+def record(plans: Sequence[PaperTable], found: Sequence[Section] = (), ddof: int = 0) -> dict[str, Any]:
+    """The published numbers of the tables as one JSON-able object, and the sections of ours."""
+    tables = [
+        {"table": plan.number, "title": plan.title, "numbers": [published_record(row) for row in numbers_of(plan)]}
+        for plan in plans
+    ]
+    return {"tables": tables, **(sections_record(found, Options(paper=True, ddof=ddof)) if found else {})}

@@ -36,10 +36,10 @@ class Judgement:
         return not self.loss <= self.tolerance
 
     def __str__(self) -> str:
-        word = "worse than" if self.worse else "within"
+        lost = f"{self.loss:.4g} worse than" if self.loss > 0 else "no worse than" if self.loss <= 0 else "not"
         return (
-            f"{self.run} on {self.place}: {self.label} {self.value:.4g}, {word} "
-            f"{self.reference:g} of {self.against} by {self.tolerance:g}"
+            f"{self.run} on {self.place}: {self.label} {self.value:.4g}, {lost} {self.reference:.4g} of {self.against} "
+            f"({self.tolerance:g} allowed)"
         )
 
 
