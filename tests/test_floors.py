@@ -29,7 +29,7 @@ FLOORS = (
     ),
     (
         "joints",
-        ("prepared", "cache", "loading", "recipe", "scoring", "tables", "jobs", "gallery"),
+        ("prepared", "cache", "loading", "recipe", "scoring", "sheets", "tables", "jobs", "gallery"),
     ),  # what brings two rooms together
     ("verbs", ("prepare", "download", "verify", "contents", "runner", "score", "report", "html", "doctor")),
     ("several verbs", ("plans",)),
@@ -44,6 +44,8 @@ STAIRS = {  # imports within one floor, each with its reason
     ("loading", "cache"): "reads it",
     ("recipe", "prepared"): "a run is told by the split that it trains on",
     ("slices", "statistics"): "a slice has an interval",
+    ("sheets", "prepared"): "a sheet is told by the split that was scored",
+    ("sheets", "scoring"): "a sheet holds the results of rows",
     ("jobs", "prepared"): "a job writes where a split lies",
     ("__main__", "cli"): "`python -m ocbench` is the command line",
 }

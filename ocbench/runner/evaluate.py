@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from ocbench import imaging, registry
 from ocbench.errors import RunError, UsageError
 from ocbench.panels import Panel, write_panels
 from ocbench.prepared import PreparedSplit
-from ocbench.published import PublishedRow, published_row
 from ocbench.recipe import versions
 from ocbench.runner import checkpoint
 from ocbench.runner.device import Place, place
@@ -28,6 +26,7 @@ from ocbench.runner.rows import Rows
 from ocbench.runs import RunConfig, ScoreSheet, sheet_name
 from ocbench.scene import Outcome, Scene
 from ocbench.scoring import DEFAULT_METRICS, Columns, NanPolicy, scene_rows
+from ocbench.sheets import Origin, fingerprint, score_sheet
 
 Progress = Callable[[int, int, str], None]
 
@@ -54,21 +53,12 @@ class Options:
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where the model comes from, as far as a sheet tells."""
-
-    run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    system: str | None = None  # of the published tables
-    seen: frozenset[str] = frozenset()  # scene keys of the training split
-
-
 def evaluate(
     model: nn.Module,
     scenes: Sequence[Scene],
     *,
     options: Options = Options(),
-    origin: Origin = Origin(),
+    origin: Origin | None = None,
     rows_path: Path | None = None,
     where: Place | None = None,
     progress: Progress | None = None,
@@ -78,13 +68,17 @@ def evaluate(
     `rows_path` receives one JSON line a scene as they come; what it holds of the same evaluation is not computed again,
     and where there are several ranks (`where`), each scores its share. Without it, every rank scores everything.
     """
+    origin = origin or Origin()
     work, began = _Work(model, scenes, options), time.monotonic()
     where = where or Place(work.device)
     columns, seen = Columns(work.metrics), 0
     for row in work.all_rows(progress) if rows_path is None else _through(rows_path, work, where, progress):
         columns.add(row)
         seen += row["key"] in origin.seen
-    return _sheet(columns, seen, scenes, options, origin, work.digest, time.monotonic() - began)
+    return score_sheet(
+        columns, seen, scenes, dataclasses.replace(origin, digest=work.digest), settings=options.identity(),
+        environment={**versions(), "threads": torch.get_num_threads()}, seconds=time.monotonic() - began,
+    )  # fmt: skip
 
 
 class _Work:
@@ -98,7 +92,7 @@ class _Work:
 
     def identity(self) -> dict[str, Any]:
         """What decides the rows; JSON-able."""
-        return {"weights": self.digest, "data": _fingerprint(self.scenes), **self.options.identity()}
+        return {"weights": self.digest, "data": fingerprint(self.scenes), **self.options.identity()}
 
     def rows(self, batches: Sequence[range]) -> Iterator[list[dict[str, Any]]]:
         """The rows of each batch, which is given as the places of its scenes; its label maps are saved before."""
@@ -167,48 +161,6 @@ def _device_of(model: nn.Module) -> torch.device:
     return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
-def _sheet(
-    columns: Columns, seen: int, scenes: Sequence[Scene], options: Options, origin: Origin, weights_digest: str,
-    seconds: float,
-) -> ScoreSheet:  # fmt: skip
-    manifest = scenes.manifest if isinstance(scenes, PreparedSplit) else None
-    results = columns.results(options.nan, options.level)
-    if manifest is not None and manifest.incomplete() is None:
-        results = tuple(
-            dataclasses.replace(result, published=_beside(published_row(
-                origin.system, manifest.dataset, manifest.split, manifest.protocol, result.metric
-            )))
-            for result in results
-        )  # fmt: skip
-    return ScoreSheet(
-        run=dict(origin.run),
-        dataset=manifest.dataset if manifest else "scenes",
-        split=manifest.split if manifest else "all",
-        protocol=manifest.protocol if manifest else "none",
-        protocol_version=manifest.version if manifest else 0,
-        fingerprint=_fingerprint(scenes),
-        weights_digest=weights_digest,
-        scenes=columns.scenes,
-        results=results,
-        special={
-            "no_foreground": columns.flags["no_foreground"],
-            "one_object": columns.flags["one_object"],
-            "seen_in_training": seen,
-            "partial": manifest.incomplete() if manifest else None,
-        },
-        environment={**versions(), "machine": platform.machine(), "threads": torch.get_num_threads()},
-        cost={"seconds": seconds},
-        settings=options.identity(),
-    )
-
-
-def _beside(row: PublishedRow | None) -> dict[str, Any] | None:
-    """What a sheet keeps of a published number."""
-    if row is None:
-        return None
-    return {"system": row.system, "mean": row.mean, "std": row.std, "runs": row.runs, "source": row.source}
-
-
 def evaluate_run(
     run_dir: Path, scenes: PreparedSplit, options: Options, progress: Progress | None = None
 ) -> tuple[ScoreSheet, bool]:
@@ -268,10 +220,6 @@ def _origin(run_dir: Path, run: RunConfig, scenes: PreparedSplit) -> Origin:
     return Origin(
         identity, run.published if comparable else None, frozenset(keys.read_text().split() if keys.is_file() else ())
     )
-
-
-def _fingerprint(scenes: Sequence[Scene]) -> str:
-    return scenes.fingerprint if isinstance(scenes, PreparedSplit) else ""
 
 
 def _save_labels(folder: Path, outcome: Outcome) -> None:
