@@ -167,21 +167,23 @@ def runs(common: Common, name: str | None, check: bool) -> Table:
 
 
 def published(common: Common, name: str | None, check: bool) -> Table:
-    """The published numbers as printed; NAME narrows them to a system, a dataset or `dataset:split`."""
-    from ocbench.published import published_rows
+    """The published numbers as printed; NAME, or its beginning, narrows them to a system, dataset or split."""
+    from ocbench.published import PublishedRow, published_rows
 
-    rows, names = [], set()
-    for row in published_rows():
-        split = f"{row.dataset}:{row.split}"
-        known = (row.system, row.dataset, split)
-        names |= set(known)
-        if name is None or name.lower() in [word.lower() for word in known]:
-            rows.append(
-                [f"Table {row.table}" if row.table else row.origin, row.system, row.dataset, row.split, row.metric,
-                 row.printed, row.unit, row.protocol or "–", row.source, row.note]
-            )  # fmt: skip
-    if not rows and name is not None:
-        raise UnknownNameError("published system, dataset or split", name, names)
+    def words(row: PublishedRow) -> list[str]:
+        return [word.lower() for word in (row.system, row.dataset, f"{row.dataset}:{row.split}")]
+
+    wanted = (name or "").lower()
+    found = [row for row in published_rows() if name is None or wanted in words(row)]
+    found = found or [row for row in published_rows() if any(word.startswith(wanted) for word in words(row))]
+    if not found:
+        known = {word for row in published_rows() for word in (row.system, row.dataset)}
+        raise UnknownNameError("published system or dataset", name or "", known)
+    rows = [
+        [f"Table {row.table}" if row.table else row.origin, row.system, row.dataset, row.split, row.metric,
+         row.printed, row.unit, row.protocol or "–", row.source, row.note]
+        for row in found
+    ]  # fmt: skip
     return ("table", "system", "dataset", "split", "metric", "value", "unit", "protocol", "source", "remark"), rows
 
 
