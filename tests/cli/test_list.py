@@ -38,6 +38,17 @@ def test_scenarios_metrics_and_published_numbers(ocbench, toy):
     assert {row["system"] for row in record["published"]} == {"AST-Seg-B3-CT"}
 
 
+def test_a_published_number_says_where_it_stands(ocbench):
+    record = json.loads(ocbench("list", "published", "clevrtex:camo", "--json").out)["published"]
+    [row] = [row for row in record if (row["system"], row["metric"]) == ("SPAIR", "miou_fg")]
+    assert (row["table"], row["value"], row["protocol"]) == ("Table 3", "0.00 ± 0.00", "ast-paper")
+    assert "ClevrTex benchmark" in row["source"]
+    begun = json.loads(ocbench("list", "published", "ast-seg-b3-b", "--json").out)["published"]
+    assert {row["system"] for row in begun} == {"AST-Seg-B3-BT"}
+    unknown = ocbench("list", "published", "SPAIRR")
+    assert (unknown.code, "did you mean 'SPAIR'" in unknown.err) == (3, True)
+
+
 def test_runs_and_their_state(ocbench, workplace):
     ocbench("evaluate", "-q")
     line = table(ocbench("list", "runs"))["toy-curriculum-squares-s0"]
