@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocbench import registry
-from ocbench.published import published_row, published_rows
+from ocbench.published import published_beside, published_row, published_rows
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,25 @@ def test_every_score_is_of_a_registered_metric_and_in_its_unit():
 def test_no_number_is_there_twice():
     places = [(row.system, row.dataset, row.split, row.metric, row.table) for row in published_rows() if row.table]
     assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize(
+    ("system", "dataset", "metric", "text"),
+    [
+        ("MN", "clevr", "miou_fg", "56.81 ± 0.40"),
+        ("SPAIR", "clevrtex", "mse", "1101 ± 2"),
+        ("MONet-g", "shapestacks", "msc_fg", "57 ± 12"),
+        ("AST-Seg-B3-CT", "shapestacks", "msc_fg", "77.65 ± 1.3"),
+        ("AST-Seg-B3-BT", "shapestacks", "mse", "11.8 ± 7.0"),
+        ("AST-Seg-B3-CT: isotropic scaling", "objectsroom", "ari_fg", "87.20"),
+    ],
+)
+def test_a_number_is_written_as_its_source_prints_it(system, dataset, metric, text):
+    assert published_row(system, dataset, "test", "ast-paper", metric).printed == text
+
+
+def test_numbers_beside_a_split_are_of_that_split_and_protocol():
+    rows = published_beside("clevrtex", "ood", "ast-paper")
+    assert {(row.dataset, row.split, row.table) for row in rows} == {("clevrtex", "ood", 3)}
+    assert len(rows) == 33
+    assert published_beside("clevrtex", "ood", "other") == ()

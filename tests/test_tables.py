@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ocbench.runs import MetricResult, ScoreSheet
-from ocbench.tables import markdown_table, sheet_table, shown, text_table
+from ocbench.tables import gap_shown, markdown_table, sheet_table, shown, text_table
 
 MIOU = MetricResult("miou", "mIoU", 0.7261, 0.1, 2000, 0, (0.719, 0.733), scale=100)
 MSE = MetricResult("mse", "MSE", 147.23, 9.0, 2000, 0, (144.0, 150.5), higher_is_better=False)
@@ -59,3 +59,8 @@ def test_a_markdown_table_is_also_read_as_text():
     assert markdown_table(("", "mIoU"), [["a|b", "72.61"], ["grid", "6"]]) == (
         "|      |  mIoU |\n| :--- | ----: |\n| a\\|b | 72.61 |\n| grid |     6 |"
     )
+
+
+def test_a_gap_is_in_deviations_or_else_in_the_unit_of_the_screen():
+    assert gap_shown(72.61, 73.07, 0.65) == "-0.7 σ"
+    assert gap_shown(147.23, 145.0, None) == gap_shown(147.23, 145.0, 0.0) == "+2.23"
