@@ -61,6 +61,25 @@ def decode_labels(
     return _labels_of_colours(np.asarray(picture)[:, :, :3], palette, name)
 
 
+def decode_any_labels(data: bytes, name: str = "label map") -> np.ndarray:
+    """As `decode_labels`; a colour file gets one label a colour, in the order of the colours' bytes.
+
+    DataError for more than 256 colours, as anti-aliasing or lossy compression give.
+    """
+    picture = _open(data, name)
+    if picture.mode not in ("RGB", "RGBA", "LA"):
+        return decode_labels(data, name)
+    pixels = np.asarray(picture.convert("RGB"))
+    codes = pixels.astype(np.int64) @ np.array([65536, 256, 1])
+    colours, labels = np.unique(codes, return_inverse=True)
+    if len(colours) > 256:
+        raise DataError(
+            f"{name} is no label map", expected="one flat colour a segment, at most 256",
+            found=f"{len(colours):,} colours: drawn with smooth edges, or compressed with losses?", hint=SAVE_NUMBERS,
+        )  # fmt: skip
+    return labels.reshape(codes.shape).astype(np.uint8)
+
+
 def _labels_of_colours(colours: np.ndarray, palette: Sequence[tuple[int, int, int]], name: str) -> np.ndarray:
     codes = colours.astype(np.int64) @ np.array([65536, 256, 1])
     known = np.array(palette, np.int64) @ np.array([65536, 256, 1])
@@ -126,6 +145,11 @@ def fit_image(image: np.ndarray, protocol: Protocol) -> np.ndarray:
 def fit_mask(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
     """uint8 [*protocol.size]: cropped, then resized by the protocol's nearest-neighbour rule."""
     return _nearest(_cropped(mask, protocol), *protocol.size, protocol.mask_filter)
+
+
+def resize_labels(mask: np.ndarray, size: tuple[int, int], rule: str) -> np.ndarray:
+    """The label map, uint8 [H, W], at another size by nearest-centre or nearest-floor."""
+    return _nearest(mask, *size, rule)
 
 
 def object_count(mask: np.ndarray) -> int:

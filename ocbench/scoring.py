@@ -78,7 +78,7 @@ class Columns:
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.scenes, self.flags = 0, Counter[str]()
-        self._metrics = metrics
+        self.metrics = metrics
         self._numbers = {metric.name: array("d") for metric in metrics if metric.pool is None}
         self._rows = {metric.name: _Rows() for metric in metrics if metric.pool is not None}
 
@@ -100,7 +100,7 @@ class Columns:
         that no row has is left out; one that only some have is an error: its mean would be over other scenes.
         """
         found = []
-        for metric in self._metrics:
+        for metric in self.metrics:
             column = self._numbers[metric.name] if metric.pool is None else self._rows[metric.name]
             if len(column) not in (0, self.scenes):
                 raise UsageError(

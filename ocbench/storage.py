@@ -200,6 +200,13 @@ def make_folder(path: str) -> None:
         raise write_error(path, wrong) from wrong
 
 
+@contextmanager
+def temporary_folder() -> Iterator[str]:
+    """A folder on the local disk ($TMPDIR) that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ocbench-") as folder:
+        yield folder
+
+
 def free_space(folder: str) -> float:
     """Bytes free where the folder lies; a remote one has no bounds."""
     return math.inf if is_remote(folder) else shutil.disk_usage(folder).free

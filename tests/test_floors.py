@@ -31,7 +31,10 @@ FLOORS = (
         "joints",
         ("prepared", "cache", "loading", "recipe", "scoring", "sheets", "tables", "jobs", "gallery"),
     ),  # what brings two rooms together
-    ("verbs", ("prepare", "download", "verify", "contents", "runner", "score", "report", "html", "doctor")),
+    (
+        "verbs",
+        ("prepare", "download", "verify", "contents", "runner", "score", "score_labels", "report", "html", "doctor"),
+    ),
     ("several verbs", ("plans",)),
     ("words", ("cli", "__main__")),
 )
