@@ -25,7 +25,9 @@ WRITERS = {"md": "markdown", "csv": "csv_text", "latex": "latex", "json": "recor
 @click.option("--against", type=click.Choice(["paper"]), help="Lay the published rows of the same split beside ours.")
 @click.option("--table", type=click.Choice(["1", "2", "3"]), help="That table of the AST-Seg paper, RUN below it.")
 @click.option("--paired", is_flag=True, help="Each run less the first, scene by scene.")
-@click.option("--format", "written", type=click.Choice([*WRITERS]), default="md", show_default=True)
+@click.option(
+    "--format", "written", type=click.Choice([*WRITERS]), default="md", show_default=True, help="How to write it."
+)
 @click.option("--ddof", type=click.IntRange(0, 1), default=0, show_default=True, help="Of the spread over seeds.")
 @click.option(
     "--tolerance",
@@ -51,7 +53,7 @@ def command(
     common = dataclasses.replace(common, json=common.json or written == "json")
     words = "json" if common.json else written
     found = _runs(common, runs)
-    if table or (against and not found):
+    if table or (against and not found and not tolerance):
         _paper_tables(common, words, table, found if runs else [], ddof)
     elif not found:
         raise RunError(f"no run under '{common.runs_dir}' has scores", hint="ocbench evaluate, or ocbench demo")

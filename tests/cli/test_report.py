@@ -87,6 +87,7 @@ def test_a_tolerance_ends_in_exit_7_after_the_table(ocbench, tmp_path):
     assert "| net ct " in worse.out
     assert "worse       net-ct-clevrtex-s0 on clevrtex:test@ast-paper: mIoU 78, 1.58 worse than 79.58" in worse.err
     assert ocbench(*words, "miou=2").code == 0
+    assert ocbench("report", "--runs-dir", tmp_path / "none", "--against", "paper", "--tolerance", "miou=1").code == 6
     assert json.loads(ocbench(*words, "miou=1", "--json").out)["judgements"][0]["worse"] is True
 
 
