@@ -178,7 +178,9 @@ def _named(name: str) -> Fact:
     return fact
 
 
-def gap_interval(here: Sequence[float], there: Sequence[float], level: float = 95.0) -> tuple[float, float] | None:
+def gap_interval(
+    here: Sequence[float] | np.ndarray, there: Sequence[float] | np.ndarray, level: float = 95.0
+) -> tuple[float, float] | None:
     """The bootstrap interval of mean(here) - mean(there), two sets of scenes that have nothing to do with each other.
 
     Each resample draws both anew, `there` by a generator of its own with a fixed seed.
