@@ -5,6 +5,9 @@
     FILE.npz    one array a scene under its name; or one array [N, …], beside `keys` [N] or in the order of the scenes
     FILE.npy    one array [N, …] in the order of the scenes
 
+Colours have no numbers: a colour-coded map gets them in the order of its colours, and the plain mIoU, which depends on
+numbers where segments overlap with nothing, may differ from that of numbered maps.
+
 A label map is an integer array [H, W], or a float array [S, H, W] of soft masks, of which the largest wins (the lowest
 index on ties). A reconstruction is a picture, or a float array [H, W, 3] or [3, H, W] in [0, 1].
 """

@@ -45,7 +45,8 @@ def curves(runs: Sequence[Run]) -> tuple[Curve, ...]:
             for name, value in record.items():
                 if name not in PLACE and isinstance(value, int | float) and math.isfinite(value):
                     series.setdefault(name, {}).setdefault(place, []).append((float(record["updates"]), float(value)))
-    shared = phases if len({tuple(phase_starts(kept_records(run.log)).items()) for run in runs if run.log}) == 1 else {}
+    plans = {tuple(starts.items()) for run in runs if (starts := phase_starts(kept_records(run.log)))}
+    shared = phases if len(plans) == 1 else {}
     drawn = {name: lines for name, lines in series.items() if any(len(points) > 1 for points in lines.values())}
     return tuple(_curve(name, drawn[name], runs, shared) for name in sorted(drawn, key=_order))
 
@@ -154,11 +155,13 @@ def _short(value: float) -> str:
 
 
 def _bottom(first: float, last: float) -> list[str]:
-    return [
+    ticks = [
         f'<text x="{_x(tick, first, last):.1f}" y="{HEIGHT - 7}" text-anchor="middle">{_short(tick)}</text>'
         for tick in nice_ticks(first, last)
-        if _x(tick, first, last) < WIDTH - 16
+        if _x(tick, first, last) < WIDTH - 70
     ]
+    rule = f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
+    return [rule, *ticks, f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 7}" text-anchor="end">{last:,.0f} updates</text>']
 
 
 def _phases(phases: Mapping[str, float], first: float, last: float) -> list[str]:

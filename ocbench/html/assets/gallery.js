@@ -6,7 +6,7 @@ const gallery = { kind: "all", order: "as chosen", list: [] };
 function card(entry, place) {
   const metric = filters.metric;
   const facts = el("span", { class: "facts" }, el("b", { text: shown(metric, entry.score(metric)) }), `${D.metrics[metric].label} · ${entry.count} object${entry.count === 1 ? "" : "s"}`, el("span", { class: `tag kind-${entry.kind}`, text: entry.kind }));
-  const thumbs = el("span", { class: "thumbs" }, ...["input", "truth", "prediction"].map((name) => { const image = scenePicture(entry, name); image.loading = "lazy"; return image; }));
+  const thumbs = el("span", { class: "thumbs" }, ...["input", "truth", "prediction"].map((name) => scenePicture(entry, name)));
   return el("li", {}, el("button", { type: "button", class: "card", onclick: () => openBox(gallery.list, place) }, thumbs, facts, el("span", { class: "key" }, dot(entry.colour), `${entry.run} · ${entry.key}`)));
 }
 const turnCards = $("cards") && paged($("cards-pager"), 12, "gallery", (start, stop) => {

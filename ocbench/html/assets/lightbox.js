@@ -8,7 +8,7 @@ const box = {
 
 const scenePicture = (entry, name) => el("img", {
   class: `pixels${name in { truth: 1, prediction: 1, error: 1 } ? " exact" : ""}`, src: entry.pictures[name],
-  alt: `${NAMES[name]} of scene ${entry.key} under ${entry.run}`, width: entry.width, height: entry.height, decoding: "async",
+  alt: `${NAMES[name]} of scene ${entry.key} under ${entry.run}`, width: entry.width, height: entry.height,
 });
 
 function tile(entry, name, slot) {
@@ -41,7 +41,7 @@ function slotFigure(entry, one) {
   const object = entry.objects.find((other) => other.id === one.object);
   const words = [`slot ${one.slot}`];
   if (entry.background && one.slot === 0) words.push("background");
-  if (one.object !== null) words.push(`object ${one.object}, IoU ${(100 * one.iou).toFixed(0)} %`);
+  if (one.object !== null) words.push(`object ${one.object}, IoU\u00a0${(100 * one.iou).toFixed(0)}\u00a0%`);
   else if (one.pixels === 0) words.push("wins no pixel");
   const pair = ["layers", "masks"].filter((name) => entry.pictures[name]).map((name) => tile(entry, name, one.slot));
   const swatch = object?.colour ? el("span", { class: "swatch", "aria-hidden": "true", style: { background: object.colour } }) : null;

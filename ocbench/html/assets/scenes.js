@@ -17,13 +17,13 @@ function sceneColumns(found) {
     const entry = pictureOf(row);
     return entry ? el("button", { type: "button", class: "key", text: row.key, onclick: () => openBox([entry], 0) }) : el("span", { class: "key", text: row.key });
   };
-  const run = { title: "run", text: true, value: (row) => row.set.run, cell: (row) => el("span", {}, dot(row.set.colour), row.set.run) };
+  const run = { title: "run", text: true, value: (row) => row.set.run, cell: (row) => el("span", { class: "cell-run", title: row.set.run }, dot(row.set.colour), el("span", { class: "name", text: row.set.run })) };
   const split = { title: "split", text: true, value: (row) => row.set.place, cell: (row) => row.set.place };
   return [
     { title: "scene", name: true, text: true, value: (row) => row.key, cell: key },
     ...(D.runs.length > 1 ? [run] : []), ...(new Set(D.sets.map((set) => set.place)).size > 1 ? [split] : []),
     ...metrics.map((name) => ({ title: heading(name), value: (row) => row.score(name), cell: (row) => shown(name, row.score(name)) })),
-    { title: "objects", value: (row) => row.objects }, { title: "segments", value: (row) => row.segments }, { title: "object size px", value: (row) => row.size },
+    { title: "objects", value: (row) => row.objects }, { title: "segments", value: (row) => row.segments }, { title: "size px", value: (row) => row.size },
   ];
 }
 

@@ -6,7 +6,7 @@ function setTheme(theme) {
   if (theme === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   $("theme").dataset.now = theme;
-  $("theme").textContent = `Theme: ${theme}`;
+  $("theme-now").textContent = theme;
 }
 $("theme").addEventListener("click", () => {
   const next = THEMES[(THEMES.indexOf($("theme").dataset.now) + 1) % THEMES.length];

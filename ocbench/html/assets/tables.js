@@ -52,13 +52,13 @@ function paged(container, size, what, draw) {
 // columns: {title, value(item), cell(item), name}; returns show(items, columns).
 function pagedTable(container, label, size) {
   const head = el("tr"), body = el("tbody"), pager = el("div", { class: "pager" });
-  const table = el("table", { class: "data" }, el("thead", {}, head), body);
+  const table = el("table", { class: "data dense" }, el("thead", {}, head), body);
   container.append(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table), pager);
   let items = [], columns = [], sorting = null;
   const turn = paged(pager, size, label, (start, stop) => body.replaceChildren(...items.slice(start, stop).map(line)));
   const line = (item) => el("tr", {}, ...columns.map((column) => {
     const content = column.cell ? column.cell(item) : whole(column.value(item));
-    return el(column.name ? "th" : "td", column.name ? { scope: "row" } : {}, content);
+    return el(column.name ? "th" : "td", column.name ? { scope: "row" } : { class: column.text ? "words" : null }, content);
   }));
   function sorted() {
     const column = columns.find((one) => one.title === sorting?.title);
@@ -67,7 +67,7 @@ function pagedTable(container, label, size) {
   function headers() {
     head.replaceChildren(...columns.map((column) => {
       const now = sorting?.title === column.title ? (sorting.direction > 0 ? "ascending" : "descending") : "none";
-      const header = el("th", { scope: "col", "aria-sort": now, class: column.name ? "name" : null });
+      const header = el("th", { scope: "col", "aria-sort": now, class: column.name ? "name" : column.text ? "words" : null });
       header.append(el("button", { type: "button", class: "sort", text: column.title, onclick: () => {
         sorting = { title: column.title, direction: turned(header, !column.text) };
         sorted();
