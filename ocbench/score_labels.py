@@ -15,10 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ocbench import imaging, registry, storage
+from ocbench import imaging, label_maps, registry, storage
 from ocbench.errors import DataError, RunError
-from ocbench.formats import label_maps
-from ocbench.formats.label_maps import Found, Stored
+from ocbench.label_maps import Found, Stored
 from ocbench.prepared import PreparedSplit
 from ocbench.runs import RunConfig, ScoreSheet, sheet_name
 from ocbench.scene import Metric, Outcome, Scene

@@ -25,7 +25,19 @@ FLOORS = (
     ("tools", ("registry", "settings", "imaging", "remote", "storage", "executors", "formats")),
     (
         "rooms",
-        ("datasets", "metrics", "shards", "transfer", "ranges", "runs", "panels", "published", "statistics", "slices"),
+        (
+            "datasets",
+            "metrics",
+            "shards",
+            "transfer",
+            "ranges",
+            "runs",
+            "panels",
+            "published",
+            "statistics",
+            "slices",
+            "label_maps",
+        ),
     ),
     (
         "joints",
@@ -50,6 +62,7 @@ STAIRS = {  # imports within one floor, each with its reason
     ("sheets", "prepared"): "a sheet is told by the split that was scored",
     ("sheets", "scoring"): "a sheet holds the results of rows",
     ("jobs", "prepared"): "a job writes where a split lies",
+    ("html", "report"): "the page shows the tables of the report",
     ("__main__", "cli"): "`python -m ocbench` is the command line",
 }
 ALLOWED = {  # third-party package -> the files and folders that may name it

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocbench import DataError
-from ocbench.formats import label_maps
-from ocbench.formats.label_maps import Stored, label_map, reconstruction
+from ocbench import DataError, label_maps
+from ocbench.label_maps import Stored, label_map, reconstruction
 
 LABELS = {f"scene-{n}": np.random.default_rng(n).integers(0, 5, (6, 8)).astype(np.uint8) for n in range(3)}
 PALETTE = [255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9, 200, 100, 0]
