@@ -7,6 +7,7 @@ function setTheme(theme) {
   else document.documentElement.dataset.theme = theme;
   $("theme").dataset.now = theme;
   $("theme-now").textContent = theme;
+  $("theme").setAttribute("aria-label", `theme: ${theme}`);
 }
 $("theme").addEventListener("click", () => {
   const next = THEMES[(THEMES.indexOf($("theme").dataset.now) + 1) % THEMES.length];
