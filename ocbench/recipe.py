@@ -69,7 +69,8 @@ def resolve(
 def run_config(recipe: Recipe, data: PreparedSplit, *, seed: int, device: str = "", **options: Any) -> RunConfig:
     """Everything needed to repeat the run; `options` are the further fields of RunConfig."""
     m = data.manifest
-    unchanged = not recipe.changed and not any(options.get(name) for name in ("steps", "batch_size"))
+    own = recipe.preset in (m.dataset, ANY)  # not that of another dataset
+    unchanged = own and not recipe.changed and not any(options.get(name) for name in ("steps", "batch_size"))
     return RunConfig(
         model=recipe.plugin.name, scenario=recipe.scenario, preset=recipe.preset, dataset=m.dataset, split=m.split,
         protocol=m.protocol, protocol_version=m.version, size=m.size, max_objects=data.protocol.max_objects,

@@ -63,6 +63,7 @@ def why_none(run: RunConfig, sheet: ScoreSheet) -> list[str]:
         trained != f"{sheet.dataset}:train@{sheet.protocol}" and f"trained on {trained}",
         partial and f"scored on a part of the split ({short(partial or {})})",
         seen and f"{seen:,} of the scenes were seen in training",
+        sheet.run.get("checkpoint", "final") != "final" and f"scored at checkpoint {sheet.run['checkpoint']}",
         masks and f"scored with the masks '{masks}'",
     ]
     why = [str(reason) for reason in found if reason]

@@ -182,9 +182,10 @@ def evaluate_run(
     path = run_dir / "scores" / f"{stem}.json"
     before = None if options.overwrite else _sheet_before(path, model, scenes, options)
     known = before is not None and options.labels_dir is None
+    origin = _origin(run_dir, run, scenes, options)
     sheet = before if before is not None and known else evaluate(
-        model, scenes, options=options, origin=_origin(run_dir, run, scenes), rows_path=path.with_suffix(".jsonl"),
-        where=where, progress=progress,
+        model, scenes, options=options, origin=origin, rows_path=path.with_suffix(".jsonl"), where=where,
+        progress=progress,
     )  # fmt: skip
     if not known and where.writes:
         sheet.save(path)
@@ -211,12 +212,13 @@ def _sheet_before(path: Path, model: nn.Module, scenes: PreparedSplit, options: 
     )
 
 
-def _origin(run_dir: Path, run: RunConfig, scenes: PreparedSplit) -> Origin:
+def _origin(run_dir: Path, run: RunConfig, scenes: PreparedSplit, options: Options) -> Origin:
     identity = {name: getattr(run, name) for name in ("model", "scenario", "preset", "seed", "steps")}
-    identity |= {"name": run_dir.name, "overrides": list(run.overrides)}
+    identity |= {"name": run_dir.name, "overrides": list(run.overrides), "checkpoint": options.checkpoint}
     identity |= {"trained_on": f"{run.dataset}:{run.split}@{run.protocol}"}
     keys = run_dir / "scenes.txt"
-    comparable = run.dataset == scenes.dataset and run.partial is None
+    trained, here = (run.dataset, run.split, run.protocol), (scenes.dataset, "train", scenes.manifest.protocol)
+    comparable = trained == here and run.partial is None and options.masks is None and options.checkpoint == "final"
     return Origin(
         identity, run.published if comparable else None, frozenset(keys.read_text().split() if keys.is_file() else ())
     )

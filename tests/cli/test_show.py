@@ -28,3 +28,20 @@ def test_what_is_not_there_ends_in_one_error(ocbench: Callable, workplace: Path,
     shown = ocbench("show", word)
     assert shown.code == code
     assert shown.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", ["miou_fg", "miou@union", "pq", "ap50", "mse@mean"])
+def test_a_metric_says_how_it_is_defined(ocbench: Callable, name: str) -> None:
+    shown = ocbench("show", name)
+    assert shown.code == 0, shown.err
+    words = {line.split("  ")[0] for line in shown.out.splitlines() if not line.startswith(" ")}
+    assert {"name", "what", "formula", "range", "special", "better"} <= words
+    record = json.loads(ocbench("show", name, "--json").out)
+    assert record["name"] == name
+    assert record["reported"]
+
+
+def test_a_dialect_that_does_not_exist(ocbench: Callable) -> None:
+    shown = ocbench("show", "miou@unoin")
+    assert shown.code == 3
+    assert "did you mean 'union'" in shown.err
