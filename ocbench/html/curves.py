@@ -61,8 +61,11 @@ def kept_records(log: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     for record in log:
         if "phase" not in record or "updates" not in record:
             continue
-        while kept and kept[-1]["updates"] > record["updates"]:
-            kept.pop()
+        later = len(kept)
+        while later and kept[later - 1]["updates"] >= record["updates"]:
+            later -= 1
+            if kept[later]["updates"] > record["updates"] or kept[later].get("event") == record.get("event"):
+                del kept[later:]
         kept.append(record)
     return kept
 

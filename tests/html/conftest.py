@@ -1,0 +1,109 @@
+"""Runs made of arrays, without a model and without torch, and reports of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocbench import Scene, registry
+from ocbench.gallery import Gallery, choose, drawn_entry, grid_columns, write_gallery
+from ocbench.runs import RunConfig, ScoreSheet, append_log
+from ocbench.scene import Outcome
+from ocbench.scoring import scene_rows, summarise
+from ocbench.slices import object_facts
+
+METRICS = ("miou", "miou_fg", "ari_fg", "mse")
+MATERIALS = ("wood", "steel", "cloth")
+
+
+def scene(index, side, key=None, split="test"):
+    """Two or three squares on noise; the second may touch the border."""
+    random = np.random.default_rng([index, len(split)])
+    image = random.integers(90, 130, (side, side, 3), dtype=np.uint8)
+    mask = np.zeros((side, side), np.uint8)
+    for label in range(1, 3 + index % 2):
+        top, left = random.integers(0, side - side // 4, 2)
+        box = np.s_[top : top + side // 4, left : left + side // 4]
+        image[box], mask[box] = random.integers(0, 256, 3), label
+    objects = [{"label": i, "shape": "square", "material": MATERIALS[(index + i) % 3]} for i in range(1, 4)]
+    return Scene(key or f"squares-{split}-{index:06d}", image, mask, {"objects": objects})
+
+
+def outcome(one, spoil):
+    """The truth, but for the `spoil` leftmost columns, which are called background."""
+    labels = one.mask.copy()
+    labels[:, :spoil] = 0
+    return Outcome(one, labels, one.image.astype(np.float32) / 255)
+
+
+def write_gallery_of(folder, outcomes, rows, count, digest, fingerprint):
+    by_key = {each.scene.key: each for each in outcomes}
+    picks, by = choose(rows, count, 0)
+    made = []
+    for number, pick in enumerate(picks):
+        each = by_key[pick.row["key"]]
+        weights = (each.labels[None] == np.arange(4)[:, None, None]).astype(np.float32)
+        layers = weights[:, None] * (each.scene.image.transpose(2, 0, 1)[None] / 255)
+        centres = np.array([[0, 0], [0.5, -0.5], [-0.5, 0.5], [0, 1]], np.float32)
+        made.append(drawn_entry(number, pick, each, weights, layers.astype(np.float32), centres))
+    size = outcomes[0].scene.mask.shape
+    write_gallery(
+        folder, Gallery(size, grid_columns(4), digest, fingerprint, by, [entry for entry, _ in made]),
+        [pictures for _, pictures in made],
+    )  # fmt: skip
+
+
+class Maker:
+    """Writes run directories; `spoil` decides how bad the run is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, name="toy-only-squares-s0", *, splits=("test",), spoil=2, log=True, **settings):
+        run_dir = self.folder / name
+        values = {
+            "model": "toy", "scenario": "only", "preset": "*", "dataset": "squares", "split": "train",
+            "protocol": "native", "protocol_version": 1, "size": (16, 16), "max_objects": 3, "fingerprint": "train",
+            "seed": 0, "config": {"width": 4, "rates": [0.1, 0.2]}, "versions": {"numpy": "2"},
+        }  # fmt: skip
+        RunConfig(**values | settings).save(run_dir)
+        for split in splits:
+            self.scores(run_dir, split, spoil=spoil)
+        if log:
+            for step in range(1, 21):
+                append_log(run_dir, {"phase": "only", "step": step, "updates": step, "total": 1 / step, "rate": 0.1})
+            append_log(run_dir, {"event": "probe", "phase": "only", "step": 20, "updates": 20, "probe_miou": 0.5})
+            append_log(run_dir, {"event": "finished", "updates": 20, "seconds": 1.0})
+        return run_dir
+
+    def scores(self, run_dir, split, *, spoil=2, scenes=12, side=16, keys=None, shown=6, facts=True, **sheet):
+        run = RunConfig.load(run_dir)
+        found = [outcome(scene(i, side, keys[i] if keys else None, split), spoil + i % 3) for i in range(scenes)]
+        metrics = [registry.metric(name) for name in METRICS]
+        rows = scene_rows(found, metrics)
+        for row, each in zip(rows, found, strict=True):
+            for one in row["per_object"]:
+                one.update(object_facts(each.scene)[one["id"]] if facts else {})
+                for name in () if facts else set(one) - {"id", "pixels", "best_iou"}:
+                    one.pop(name)
+        values = {
+            "run": {"name": run_dir.name, "seed": run.seed}, "dataset": run.dataset, "split": split,
+            "protocol": run.protocol, "protocol_version": 1, "fingerprint": f"data-{split}",
+            "weights_digest": run_dir.name, "scenes": scenes, "results": summarise(rows, metrics), "special": {},
+        }  # fmt: skip
+        made = ScoreSheet(**values | sheet)
+        path = run_dir / "scores" / f"{made.name}.json"
+        made.save(path)
+        told = {"evaluation": {"weights": made.weights_digest, "data": made.fingerprint}}
+        path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in [told, *rows]))
+        if shown:
+            folder = run_dir / "gallery" / made.name
+            write_gallery_of(folder, found, rows, shown, made.weights_digest, made.fingerprint)
+
+
+@pytest.fixture
+def maker(tmp_path):
+    return Maker(tmp_path / "runs")

@@ -1,0 +1,335 @@
+"""The report in a real browser: what a reader can do, with mouse and keyboard, and what the page must never do.
+
+Needs Chromium and Playwright's package; skips itself without them, and says how to get them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from ocbench.html import write_report
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+HOSTILE = "<img src=x onerror=alert(1)>"
+LIMIT = 15_000_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
+    if BROWSER is None:
+        pytest.skip("no chromium: apt-get install -y chromium")
+    with api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+class Watched:
+    """A page, all that it asked for and all that it complained about."""
+
+    def __init__(self, browser, path, **context):
+        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **context})
+        self.page = self.context.new_page()
+        self.complaints, self.requests, self.dialogs = [], [], []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        self.page.goto(path.as_uri())
+
+    def outside(self):
+        """Every request but the file itself and pictures within it."""
+        return [url for url in self.requests[1:] if not url.startswith("data:")]
+
+
+@pytest.fixture
+def watch(browser):
+    opened = []
+
+    def open_page(path, **context):
+        opened.append(Watched(browser, path, **context))
+        return opened[-1]
+
+    yield open_page
+    for each in opened:
+        assert each.complaints == []
+        assert each.outside() == []
+        assert each.dialogs == []
+        each.context.close()
+
+
+@pytest.fixture
+def report(maker, tmp_path):
+    """Two runs on two splits, 40 scenes each, 30 of them in the gallery; one scene's key is hostile."""
+    runs = []
+    for name, spoil in (("a-s0", 1), ("b-s0", 6)):
+        runs.append(maker.run(name, splits=()))
+        keys = [HOSTILE, *(f"scene-{i:03d}" for i in range(1, 40))]
+        maker.scores(runs[-1], "test", spoil=spoil, scenes=40, keys=keys, shown=30)
+        maker.scores(runs[-1], "ood", spoil=spoil + 2, scenes=10, shown=3)
+    write_report(runs, tmp_path / "report.html")
+    return tmp_path / "report.html"
+
+
+def cells(page, column, table="#scene-table"):
+    return page.locator(f"{table} tbody tr > :nth-child({column})").all_inner_texts()
+
+
+def pick(page, **filters):
+    for name, value in filters.items():
+        field = page.locator(f"#filters [name={name}]")
+        field.select_option(value) if name in ("place", "run", "metric") else field.fill(value)
+
+
+def test_a_hostile_key_stays_text(report, watch):
+    page = watch(report).page
+    pick(page, text="onerror", place="squares:test@native")
+    assert cells(page, 1) == [HOSTILE] * 2
+    assert page.locator("#comparison tbody th").all_inner_texts() == [HOSTILE]
+    page.locator("#scene-table tbody button.key").first.click() if page.locator(
+        "#scene-table button.key"
+    ).count() else None
+    assert page.locator('img[src="x"]').count() == 0
+    assert page.locator("[onerror]").count() == 0
+
+
+def test_the_policy_stops_what_a_reader_does_not_want(report, watch, browser):
+    seen = Watched(browser, report)
+    found = seen.page.evaluate(
+        """async () => {
+            const asked = await fetch("http://127.0.0.1:9/").then(() => "came", () => "stopped");
+            const picture = new Image();
+            const drawn = await new Promise((done) => {
+                picture.onload = () => done("came"); picture.onerror = () => done("stopped");
+                picture.src = "http://127.0.0.1:9/x.png";
+            });
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+            document.body.insertAdjacentHTML("beforeend", "<p onclick='window.ran = true' id=bait>x</p>");
+            document.getElementById("bait").click();
+            return [asked, drawn, window.ran === true];
+        }"""
+    )
+    assert found == ["stopped", "stopped", False]
+    assert len([text for text in seen.complaints if "Content Security Policy" in text]) >= 4
+    seen.context.close()
+
+
+def test_static_tables_sort_by_click_and_by_keyboard(report, watch):
+    page = watch(report).page
+    table = page.locator("#scores table").last  # the gap, or the last split
+    table = page.locator("#scores table").nth(1)
+    header = table.locator("thead th").nth(1)
+    names = table.locator("tbody th .name")
+    header.locator("button").click()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert names.all_inner_texts() == ["a-s0", "b-s0"]
+    header.locator("button").press("Enter")
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert names.all_inner_texts() == ["b-s0", "a-s0"]
+    other = table.locator("thead th").nth(0)
+    other.locator("button").press("Space")
+    assert [other.get_attribute("aria-sort"), header.get_attribute("aria-sort")] == ["ascending", "none"]
+    assert names.all_inner_texts() == ["a-s0", "b-s0"]
+
+
+def test_scenes_sort_over_all_pages_and_page_by_page(report, watch):
+    page = watch(report).page
+    pick(page, run="b-s0", place="squares:test@native")
+    score = 4  # after scene, run and split
+    page.locator("#scene-table thead button", has_text="mIoU ↑").click()
+    first = [float(value) for value in cells(page, score)]
+    page.get_by_role("button", name="next page of scenes").click()
+    second = [float(value) for value in cells(page, score)]
+    assert (len(first), len(second)) == (25, 15)
+    assert first + second == sorted(first + second, reverse=True)
+    page.locator("#scene-table thead button", has_text="mIoU ↑").click()
+    assert [float(value) for value in cells(page, score)] == sorted(first + second)[:25]
+
+
+def test_filters_filter_by_metric_split_count_and_size(report, watch):
+    page = watch(report).page
+    matching = page.locator("#matching")
+    assert matching.inner_text() == "100 of 100 scene scores"
+    pick(page, place="squares:ood@native")
+    assert matching.inner_text() == "20 of 100 scene scores"
+    pick(page, place="", run="a-s0")
+    assert matching.inner_text() == "50 of 100 scene scores"
+    pick(page, fewest="3")
+    objects = cells(page, 8)
+    assert objects
+    assert set(objects) == {"3"}
+    pick(page, fewest="", largest="12")
+    sizes = [float(value) for value in cells(page, 10)]
+    assert sizes
+    assert max(sizes) <= 12
+    pick(page, largest="", metric="mse", high="0.5")
+    assert all(float(value) <= 0.5 for value in cells(page, 7))
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function("document.getElementById('matching').textContent.startsWith('100 of')")
+    pick(page, text="nothing-like-it")
+    assert matching.inner_text() == "0 of 100 scene scores"
+    assert page.locator("#cards .empty").inner_text() == "No scene with pictures matches."
+
+
+def test_the_gallery_pages_and_is_filtered(report, watch):
+    page = watch(report).page
+    assert page.locator("#cards .card").count() == 12
+    assert page.locator("#cards-pager").inner_text().endswith("1–12 of 66")
+    page.get_by_role("button", name="next page of gallery").click()
+    assert page.locator("#cards-pager").inner_text().endswith("13–24 of 66")
+    page.get_by_role("button", name="worst", exact=True).click()
+    assert set(page.locator("#cards .tag").all_inner_texts()) == {"worst"}
+    page.get_by_label("order of the gallery").select_option("score, low to high")
+    scores = [float(text) for text in page.locator("#cards .facts b").all_inner_texts()]
+    assert scores == sorted(scores)
+    assert page.locator("#cards img").count() == page.locator("#cards img[alt*='scene']").count() == 36
+
+
+def test_a_scene_opens_turns_and_closes_by_keyboard(report, watch):
+    page = watch(report).page
+    card = page.locator("#cards .card").nth(1)
+    card.focus()
+    page.keyboard.press("Enter")
+    title, dialog = page.locator("#lightbox-title"), page.locator("#lightbox")
+    assert dialog.is_visible()
+    assert "2 of 66" in dialog.inner_text()
+    before = title.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert "3 of 66" in dialog.inner_text()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert "66 of 66" in dialog.inner_text()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert title.inner_text() == before
+    captions = page.locator("#lightbox .large figcaption").all_inner_texts()
+    assert captions == ["input, with attention centres", "truth", "prediction", "errors", "reconstruction"]
+    assert page.locator("#lightbox .slots figure").count() == 4
+    assert page.locator("#lightbox .tile").count() == 8
+    assert page.locator("#lightbox circle.centre").count() >= 2
+    page.get_by_label("show attention centres").press("Space")
+    assert page.locator("#lightbox circle.centre").count() == 0
+    for _ in range(12):  # the page behind is out of reach
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert page.evaluate("document.activeElement.classList.contains('card')")
+
+
+def test_all_pictures_decode(report, watch):
+    page = watch(report).page
+    page.locator("#cards .card").first.click()
+    assert page.evaluate(
+        """async () => {
+            const uris = JSON.parse(document.getElementById("data").textContent).gallery.flatMap((one) => Object.values(one.pictures));
+            const sizes = await Promise.all(uris.map(async (uri) => { const one = new Image(); one.src = uri; await one.decode(); return one.naturalWidth; }));
+            return [sizes.length > 400, Math.min(...sizes)];
+        }"""
+    ) == [True, 16]
+
+
+def test_two_runs_are_compared_as_statistics_compares_them(report, watch, maker):
+    from ocbench.runs import read_log
+    from ocbench.statistics import paired_difference
+
+    page = watch(report).page
+    page.locator("#first").select_option(label="a-s0 on squares:test@native")
+    rows = [
+        [row["miou"] for row in read_log(maker.folder / name / "scores" / "squares-test@native.jsonl") if "key" in row]
+        for name in ("a-s0", "b-s0")
+    ]
+    import numpy as np
+
+    expected = paired_difference(np.array(rows[0]), np.array(rows[1]), higher_is_better=True)
+    assert float(page.locator("#comparison .big").inner_text()) == pytest.approx(100 * expected.difference, abs=0.006)
+    text = page.locator("#comparison").inner_text()
+    low, high = (float(value) for value in re.search(r"interval (\S+) to (\S+)", text).groups())
+    width = 100 * (expected.interval[1] - expected.interval[0])
+    assert low == pytest.approx(100 * expected.interval[0], abs=0.1 * width)
+    assert high == pytest.approx(100 * expected.interval[1], abs=0.1 * width)
+    assert f"a-s0 better on {expected.lost}, b-s0 better on {expected.won}, equal on {expected.tied}." in text
+    assert page.locator("#comparison circle").count() == 40
+    differences = [float(value) for value in cells(page, 4, "#comparison")]
+    assert differences == sorted(differences, reverse=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_follow_the_system_and_can_be_chosen(report, watch, scheme):
+    page = watch(report, color_scheme=scheme).page
+
+    def brightness():
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+    assert (brightness() > 128) == (scheme == "light")
+    button = page.locator("#theme")
+    for name, bright in (("light", True), ("dark", False), ("system", scheme == "light")):
+        button.press("Enter")
+        assert button.get_attribute("aria-label") == f"theme: {name}"
+        assert (brightness() > 128) == bright
+
+
+CONTRAST = """() => {
+    const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+    const light = (rgb) => { const [r, g, b] = rgb.map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const behind = (node) => { for (let one = node; one; one = one.parentElement) { const c = numbers(getComputedStyle(one).backgroundColor); if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
+    const ratio = (node) => { const [a, b] = [light(numbers(getComputedStyle(node).color).slice(0, 3)), light(behind(node).slice(0, 3))].sort((x, y) => y - x); return (a + 0.05) / (b + 0.05); };
+    return Math.min(...[...document.querySelectorAll("p, td, th .name, .below, .sort, a, .tag, h2, label, dt")].filter((node) => node.offsetParent).map(ratio));
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_from_what_is_behind_them(report, watch, scheme):
+    page = watch(report, color_scheme=scheme).page
+    assert page.evaluate(CONTRAST) >= 4.5  # WCAG 2 AA
+
+
+@pytest.mark.parametrize("width", [320, 400, 1400])
+def test_the_page_is_never_wider_than_the_screen(report, watch, width):
+    page = watch(report, viewport={"width": width, "height": 800}).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#cards .card").first.click()
+    assert page.evaluate(
+        "document.getElementById('lightbox').scrollWidth <= document.getElementById('lightbox').clientWidth"
+    )
+
+
+def test_everything_that_can_be_pressed_has_a_name_and_a_visible_focus(report, watch):
+    page = watch(report).page
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, a, select, input, summary")].filter((node) =>
+            !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length)).map((node) => node.outerHTML)"""
+    )
+    assert nameless == []
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        style = page.evaluate(
+            "(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth]; })()"
+        )
+        assert style == ["solid", "2px"]
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.evaluate("[...document.images].every((image) => image.alt)")
+
+
+def test_two_hundred_scenes_stay_under_fifteen_megabytes(maker, tmp_path, watch):
+    path = maker.run(splits=(), size=(128, 128))
+    maker.scores(path, "test", scenes=200, side=128, shown=200)
+    write_report([path], tmp_path / "report.html")
+    size = (tmp_path / "report.html").stat().st_size
+    assert 1_000_000 < size < LIMIT
+    page = watch(tmp_path / "report.html").page
+    assert page.locator("#cards-pager").inner_text().endswith("of 200")
