@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ COLOURS = (
     (255, 105, 180), (140, 98, 57), (168, 218, 60), (241, 241, 241), (94, 96, 206),
 )  # fmt: skip
 SHEET_COLUMNS = 6  # scenes side by side, each with its mask
+CURVES = 4  # side by side
 INCHES = 1.35  # of one picture's side
 
 
@@ -110,6 +112,38 @@ def write_sheet(
             scene = scenes[place // 2]
             colours = {int(label): int(label) - 1 for label in np.unique(scene.mask) if label}
             axis.imshow(coloured(scene.mask, colours) if place % 2 else scene.image, interpolation="nearest")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def write_curves(path: Path, title: str, log: Sequence[Mapping[str, Any]], note: str = "") -> None:
+    """Writes the curves of a training log: every term by updates, and what the probe saw; phases apart by colour."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = list(dict.fromkeys(name for line in log for name, value in line.items() if isinstance(value, float)))
+    if not names:
+        return
+    phases = list(dict.fromkeys(line["phase"] for line in log if "phase" in line))
+    rows = -(-len(names) // CURVES)
+    figure, axes = pyplot.subplots(
+        rows, CURVES, squeeze=False, layout="constrained", figsize=(2.9 * CURVES, 1.9 * rows + 0.4), facecolor="white"
+    )
+    figure.suptitle(f"{title}   {note}".rstrip(), fontsize=9)
+    for axis, name in zip(axes.ravel(), [*names, *[None] * (rows * CURVES - len(names))], strict=True):
+        if name is None:
+            axis.set_axis_off()
+            continue
+        for phase in phases:
+            points = [(line["updates"], line[name]) for line in log if line.get("phase") == phase and name in line]
+            axis.plot(*zip(*points, strict=True), linewidth=1, label=phase) if points else None
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=6)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].legend(fontsize=6, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -130,6 +131,11 @@ def place(device: str = "auto", precision: str = "fp32", compiled: bool = False,
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     return Place(found, rank, world, precision, compiled)
+
+
+def child_seed(seed: int, purpose: str) -> int:
+    """A seed of its own for the loader, the initialisation or the loop."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:6], "big")
 
 
 def leave() -> None:

@@ -14,9 +14,11 @@ from ocbench import registry
 from ocbench.plugin import Phase
 from ocbench.prepared import PreparedSplit
 from ocbench.runner.outcomes import outcomes
+from ocbench.scene import Outcome
 
 log = logging.getLogger(__name__)
 SCENES = 64
+SHOWN = 6  # of them, in pictures
 
 
 def interval(plan: Sequence[Phase]) -> int:
@@ -30,15 +32,17 @@ class Probe:
     def __init__(self, split: PreparedSplit, has_background: bool) -> None:
         self.scenes = [scene for scene, _ in zip(split, range(SCENES), strict=False)]
         self.has_background, self.note, self.warned = has_background, "", False
+        self.shown: list[Outcome] = []  # what the last look made of the first scenes
 
     def look(self, model: nn.Module, device: torch.device) -> dict[str, Any]:
         """The figures now; torch is seeded anew and the model put into eval mode."""
         miou, ari_fg = registry.metric("miou"), registry.metric("ari_fg")
         scores, used = [], np.zeros(256, bool)
-        foreground = 0.0
+        foreground, self.shown = 0.0, []
         for outcome in outcomes(model, self.scenes, device, batch_size=32):
             scores.append((miou.score(outcome), ari_fg.score(outcome)))
             used[np.unique(outcome.labels)] = True
+            self.shown += [outcome] if len(self.shown) < SHOWN else []
             foreground += float((outcome.labels > 0).mean()) / len(self.scenes)
         values = np.mean(scores, axis=0)
         live = int(used[1:].sum()) if self.has_background else int(used.sum())

@@ -6,33 +6,33 @@ so a run that was killed and resumed ends, on CPU in fp32, with the weights of o
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from ocbench.cache import cache_folder, cached
-from ocbench.errors import PluginError, RunError, UsageError
+from ocbench.errors import RunError, UsageError
 from ocbench.loading import CachedBatches, StreamedBatches
 from ocbench.plugin import ModelPlugin, Phase
 from ocbench.prepared import PreparedSplit
 from ocbench.runner import checkpoint, claim, device, phases
+from ocbench.runner.pictures import Pictures
+from ocbench.runner.precompute import precomputed
 from ocbench.runner.probe import Probe
 from ocbench.runner.state import TrainingState
 from ocbench.runs import RunConfig, append_log
 
 log = logging.getLogger(__name__)
 LOG_LINES = 40  # per phase, at most one every 100 updates
-PRECOMPUTED = 64  # scenes at a time
 Progress = Callable[[int, int, str], None]
 Say = Callable[[str, str], None]
 
@@ -53,11 +53,6 @@ class Options:
         if not number.isdecimal() or int(number) == 0:
             raise UsageError(f"cannot save every '{self.save_every}'", expected="updates (500) or seconds (60s)")
         return (math.inf, int(number)) if self.save_every.endswith("s") else (int(number), math.inf)
-
-
-def child_seed(seed: int, purpose: str) -> int:
-    """A seed of its own for the loader, the initialisation or the loop."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:6], "big")
 
 
 def planned(plugin: ModelPlugin, config: Any, run: RunConfig) -> tuple[Phase, ...]:
@@ -103,7 +98,8 @@ def train(
         batches = _batches(data, run, cache_folder(data_dir), where, options.workers, progress, say)
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
-        _Loop(state, batches, run.seed, options, probe, progress, say).run()
+        with closing(Pictures(run_dir, state.updates)) as pictures:
+            _Loop(state, batches, run.seed, options, probe, pictures, progress, say).run()
         return state.finish()
     finally:
         device.leave()
@@ -115,7 +111,7 @@ def _prepared(
     """The model as it begins, with a plan that it can carry out."""
     plan = planned(plugin, config, run)
     _check(plan, len(data), run.stream, where.world)
-    torch.manual_seed(child_seed(run.seed, "initialisation"))
+    torch.manual_seed(device.child_seed(run.seed, "initialisation"))
     model = device.synchronised(plugin.build(config, data.protocol).to(where.device), where)
     phases.check(model, plan)
     return TrainingState(model, plan, run_dir, where)
@@ -139,7 +135,7 @@ def _batches(
     data: PreparedSplit, run: RunConfig, cache_dir: str, where: device.Place, workers: int, progress: Progress | None,
     say: Say,
 ) -> CachedBatches | StreamedBatches:  # fmt: skip
-    seed = child_seed(run.seed, "loader")
+    seed = device.child_seed(run.seed, "loader")
     if run.stream:
         return StreamedBatches(data, where.device, seed, where.rank, where.world, workers)
     say("cache", f"{cache_dir}/{data.fingerprint}")
@@ -155,7 +151,7 @@ def _take_up(state: TrainingState, data: PreparedSplit, run: RunConfig, resume: 
     if state.where.writes:
         claim.claim(run, state.run_dir, data.keys)
     state.where.wait()
-    torch.manual_seed(child_seed(run.seed, "loop") + state.where.rank)
+    torch.manual_seed(device.child_seed(run.seed, "loop") + state.where.rank)
     folder = claim.checkpoint_to_resume(run, state.run_dir, resume)
     if folder is not None:
         state.resume(folder)
@@ -172,6 +168,7 @@ class _Loop:
     seed: int
     options: Options
     probe: Probe | None
+    pictures: Pictures
     progress: Progress | None
     say: Say
 
@@ -194,7 +191,7 @@ class _Loop:
         # Every rank takes rank 0's weights here, whatever `start` drew.
         step_module = device.wrapped(state.model, state.where)
         if isinstance(self.batches, CachedBatches):
-            self.batches.precomputed = self._precomputed(self.batches) if phase.precompute else None
+            self.batches.precomputed = precomputed(state, self.batches, self.seed) if phase.precompute else None
         onward = f", from {first:,}" if first else ""
         self.say(phase.name, f"{phase.steps:,} steps, batch {phase.batch_size}{onward}")
         began, log_every = time.monotonic(), max(1, min(100, phase.steps // LOG_LINES))
@@ -257,7 +254,9 @@ class _Loop:
         averaged = {name: float(value) for name, value in state.where.averaged(terms).items()}
         if state.where.writes:
             place = {"phase": phase.name, "step": state.step, "updates": state.updates}
-            append_log(state.run_dir, {**place, **averaged, "rate": rates[0], "scenes_per_second": speed})
+            line = {**averaged, "rate": rates[0], "scenes_per_second": speed}
+            append_log(state.run_dir, place | line)
+            self.pictures.numbers(line, state.updates)
         if self.progress is not None:
             probed = f"   {self.probe.note}" if self.probe is not None and self.probe.note else ""
             self.progress(state.step, phase.steps, f"total {averaged['total']:.4g}{probed}   {speed:,.0f} scenes/s")
@@ -275,20 +274,5 @@ class _Loop:
                 return
         place = {"event": "probe", "phase": phase.name, "step": state.step, "updates": state.updates}
         append_log(state.run_dir, {**place, **found})
-
-    def _precomputed(self, batches: CachedBatches) -> torch.Tensor:
-        """What `precompute` makes of every training scene, uint8 [N, C, H, W], beside the images."""
-        model: Any = self.state.model
-        rows = []
-        with self.state.where.aside(model), self.state.where.autocast():
-            torch.manual_seed(child_seed(self.seed, "precompute"))
-            for indices in np.split(np.arange(batches.scenes), range(PRECOMPUTED, batches.scenes, PRECOMPUTED)):
-                made = model.precompute(batches.gather(indices).images)
-                if made.dtype != torch.uint8 or made.ndim != 4 or len(made) != len(indices):
-                    raise PluginError(
-                        "'precompute' gave something else than one row a scene",
-                        expected=f"uint8 [{len(indices)}, C, H, W]",
-                        found=f"{made.dtype} {list(made.shape)}",
-                    )
-                rows.append(made.to(batches.images.device))
-        return torch.cat(rows)
+        self.pictures.numbers(found, state.updates)
+        self.pictures.draw(probe.shown, probe.note, now=state.step == phase.steps)

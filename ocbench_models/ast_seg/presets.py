@@ -126,9 +126,9 @@ MINI_PLAIN = replace(
 )
 MINI_FIXED = replace(
     MINI_PLAIN,
-    small_widths=(24, 48, 64, 96),
+    small_widths=(16, 32, 96, 128),
     what_size=32,
-    entropy_warmup=5000,
+    entropy_warmup=8000,
     foreground_steps=9000,
     joint_steps=1000,
     drop_at=0.8,

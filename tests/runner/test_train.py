@@ -15,8 +15,9 @@ from tiny import Tiny, tiny_plugin
 
 from ocbench import Optimizer, Phase, Prediction, WarmupThenDrops, registry
 from ocbench.runner import checkpoint
+from ocbench.runner.device import child_seed
 from ocbench.runner.outcomes import outcomes
-from ocbench.runner.train import Options, child_seed, planned
+from ocbench.runner.train import Options, planned
 
 TOY = ("background_steps=6", "foreground_steps=7", "joint_steps=5")
 DUEL = ("duel_steps=7", "settle_steps=6")
