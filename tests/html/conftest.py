@@ -10,12 +10,14 @@ import pytest
 
 from ocbench import Scene, registry
 from ocbench.gallery import Gallery, choose, drawn_entry, grid_columns, write_gallery
+from ocbench.html import write_report
 from ocbench.runs import RunConfig, ScoreSheet, append_log
 from ocbench.scene import Outcome
 from ocbench.scoring import scene_rows, summarise
 from ocbench.slices import object_facts
 
 METRICS = ("miou", "miou_fg", "ari_fg", "mse")
+HOSTILE = "<img src=x onerror=alert(1)>"
 MATERIALS = ("wood", "steel", "cloth")
 
 
@@ -107,3 +109,25 @@ class Maker:
 @pytest.fixture
 def maker(tmp_path):
     return Maker(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory):
+    """A folder with two runs on two splits and their report.html, which nobody changes.
+
+    40 scenes, 30 of them in the gallery, and 10 scenes, 3 in the gallery; one scene's key is hostile.
+    """
+    folder = tmp_path_factory.mktemp("reported")
+    maker, runs = Maker(folder), []
+    for name, spoil in (("a-s0", 1), ("b-s0", 6)):
+        runs.append(maker.run(name, splits=()))
+        keys = [HOSTILE, *(f"scene-{i:03d}" for i in range(1, 40))]
+        maker.scores(runs[-1], "test", spoil=spoil, scenes=40, keys=keys, shown=30)
+        maker.scores(runs[-1], "ood", spoil=spoil + 2, scenes=10, shown=3)
+    write_report(runs, folder / "report.html")
+    return folder
