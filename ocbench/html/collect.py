@@ -49,7 +49,7 @@ class Found:
 def collect(run_dirs: Iterable[Path], split: str | None = None) -> Found:
     """Everything of the runs, or of that split alone; RunError where there is no score, or a file is damaged."""
     directories = list({path.resolve(): path for path in run_dirs}.values())
-    chosen = tuple(section for section in sections(directories) if split in (None, section.split))
+    chosen = tuple(sorted((section for section in sections(directories) if split in (None, section.split)), key=_order))
     if not chosen:
         raise RunError(f"no scores on the split '{split}'" if split else "no run to report", hint="ocbench evaluate")
     used = {path for section in chosen for row in section.rows for path in row.run_dirs}
@@ -62,6 +62,11 @@ def collect(run_dirs: Iterable[Path], split: str | None = None) -> Found:
         for path, sheet in zip(row.run_dirs, row.sheets, strict=True)
     )
     return Found(tuple(runs.values()), chosen, scored, tuple(notes))
+
+
+def _order(section: Section) -> tuple[object, ...]:
+    """By data, and of its splits `test` before all others."""
+    return section.dataset, section.protocol, section.split != "test", section.split
 
 
 def _run(path: Path, everything: Sequence[Path], colour: int) -> Run:

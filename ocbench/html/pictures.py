@@ -8,9 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from ocbench.gallery import Entry, Gallery
 from ocbench.html.collect import Found, Scored
 
+SLOTS = ("layers", "masks")  # grids of small pictures
+SLOT_SIDE = 64  # pixels: more than the page shows of a slot
 EXACT = ("truth", "prediction", "error")  # few colours: small as they are, and ugly with loss
 T = TypeVar("T")
 QUALITY = 82  # of WebP
@@ -67,6 +71,22 @@ def data_uri(gallery: Gallery, entry: Entry, name: str) -> str:
         from matplotlib.image import imsave
 
         file = io.BytesIO()
-        imsave(file, gallery.picture(entry, name), format="webp", pil_kwargs={"quality": QUALITY, "method": 4})
+        picture = gallery.picture(entry, name)
+        if name in SLOTS:
+            picture = smaller(picture, max(gallery.size))
+        imsave(file, picture, format="webp", pil_kwargs={"quality": QUALITY, "method": 4})
         data = file.getvalue()
     return "data:image/webp;base64," + base64.b64encode(data).decode()
+
+
+def smaller(grid: np.ndarray, side: int) -> np.ndarray:
+    """uint8 [h / n, w / n, 3] of uint8 [h, w, 3], means of n x n pixels: each slot, `side` pixels now, gets about 64.
+
+    Where n does not divide a slot evenly, the grid stays as it is.
+    """
+    times = -(-side // SLOT_SIDE)
+    height, width = grid.shape[:2]
+    if side % times or height % times or width % times:
+        return grid
+    blocks = grid.reshape(height // times, times, width // times, times, 3)
+    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)

@@ -183,7 +183,7 @@ def _gap_cell(here: Scored, there: Scored, result: MetricResult) -> Cell | None:
         return None
     values = [_values(each, result.metric) for each in (there, here)]
     interval = gap_interval(values[0], values[1], LEVEL) if all(len(each) for each in values) else None
-    below = "" if interval is None else f"{_signed(result, interval[0])} – {_signed(result, interval[1])}"
+    below = "" if interval is None else f"{_signed(result, interval[0])} to {_signed(result, interval[1])}"
     return Cell(_signed(result, difference), _number(difference), below)
 
 

@@ -20,9 +20,9 @@ def test_runs_splits_rows_and_galleries_are_found(maker):
     found = collect([first, second])
     assert [run.name for run in found.runs] == ["a-s0", "b-s0"]
     assert [(each.run.name, each.place, len(each.rows), len(each.gallery.entries)) for each in found.scored] == [
-        ("a-s0", "squares:ood@native", 12, 6),
         ("a-s0", "squares:test@native", 12, 6),
         ("b-s0", "squares:test@native", 12, 6),
+        ("a-s0", "squares:ood@native", 12, 6),
     ]
     assert found.notes == ()
 

@@ -8,6 +8,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from ocbench.html import pictures, write_report
@@ -142,6 +143,16 @@ def test_pictures_beyond_the_budget_are_left_out_and_counted(maker, tmp_path, mo
         ("a-s0", "best"), ("b-s0", "best"), ("a-s0", "worst"), ("b-s0", "worst"), ("a-s0", "random"),
     ]  # fmt: skip
     assert "7 scenes of the galleries are left out" in text
+
+
+def test_slots_are_made_smaller_by_means_of_blocks(random):
+    grid = random.integers(0, 256, (256, 256, 3), dtype=np.uint8)  # two by two slots of 128
+    found = pictures.smaller(grid, 128)
+    assert found.shape == (128, 128, 3)
+    assert found[5, 7, 1] == np.rint(grid[10:12, 14:16, 1].mean())
+    assert np.array_equal(pictures.smaller(grid, 64), grid)
+    odd = grid[:254, :254]  # of 127: no half of it
+    assert np.array_equal(pictures.smaller(odd, 127), odd)
 
 
 def test_pictures_are_webp_and_label_maps_keep_their_colours(maker, tmp_path):

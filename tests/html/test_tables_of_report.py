@@ -60,7 +60,7 @@ def test_the_gap_is_the_other_split_less_test(maker):
     expected = sheets["ood"]["miou"].mean - sheets["test"]["miou"].mean
     assert table.title == "squares:ood@native less test"
     assert table.lines[0].cells[0].text == f"{100 * expected:+.2f}"
-    low, high = table.lines[0].cells[0].below.split(" – ")
+    low, high = table.lines[0].cells[0].below.split(" to ")
     assert float(low) < 100 * expected < float(high)
     assert gap_tables(collect([path], "ood")) == ()
 
