@@ -61,6 +61,7 @@ STAIRS = {  # imports within one floor, each with its reason
     ("slices", "statistics"): "a slice has an interval",
     ("sheets", "prepared"): "a sheet is told by the split that was scored",
     ("sheets", "scoring"): "a sheet holds the results of rows",
+    ("html", "report"): "the same rows and published systems, as a page",
     ("jobs", "prepared"): "a job writes where a split lies",
     ("html", "report"): "the page shows the tables of the report",
     ("__main__", "cli"): "`python -m ocbench` is the command line",
