@@ -10,8 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import ocbench
-from ocbench import storage
+from ocbench import __version__, storage
 from ocbench.gallery import ERRORS
 from ocbench.html.collect import Found, collect
 from ocbench.html.curves import curves
@@ -46,7 +45,7 @@ def report(found: Found) -> str:
         loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("page.html").render(
-        version=ocbench.__version__, policy=policy(script), style=style, script=script,
+        version=__version__, policy=policy(script), style=style, script=script,
         data=embedded(payload(found, shown)), found=found, notes=notes, shown=shown,
         scores=score_tables(found), gaps=gap_tables(found), curves=curves(found.runs),
         cuts=cut_tables(found), manifests=manifests(found), errors=ERRORS,
