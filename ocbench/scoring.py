@@ -14,6 +14,7 @@ from ocbench.errors import UsageError
 from ocbench.metrics.overlaps import Overlaps, overlap_score
 from ocbench.runs import MetricResult
 from ocbench.scene import Metric, Outcome
+from ocbench.slices import object_facts
 from ocbench.statistics import bootstrap_interval
 
 DEFAULT_METRICS = ("miou", "miou_fg", "ari_fg", "msc_fg", "mse")
@@ -62,13 +63,14 @@ def scene_rows(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[d
     for place, (outcome, scores) in enumerate(zip(outcomes, scores_of(outcomes, metrics), strict=True)):
         pixels, best = overlaps.true[place].tolist(), overlaps.best[place].tolist()
         ids = [i for i, count in enumerate(pixels) if count and i]
+        facts = object_facts(outcome.scene)
         rows.append({
             "key": outcome.scene.key,
             **scores,
             "objects": len(ids),
             "segments": segments[place],
             "flags": [] if len(ids) > 1 else ["one_object"] if ids else ["no_foreground"],
-            "per_object": [{"id": i, "pixels": pixels[i], "best_iou": round(best[i], 6)} for i in ids],
+            "per_object": [{"id": i, "pixels": pixels[i], "best_iou": round(best[i], 6)} | facts[i] for i in ids],
         })  # fmt: skip
     return rows
 

@@ -32,6 +32,10 @@ BELOW = 7  # exit code of --fail-under
 @click.option("--nan", type=click.Choice(["omit", "propagate", "zero"]), default="omit", show_default=True)
 @click.option("--ci", default="95", show_default=True, metavar="LEVEL/none", help="Bootstrap interval over scenes.")
 @click.option("--panels", type=click.IntRange(min=0), default=0, metavar="N", help="Draw the first N scenes.")
+@click.option(
+    "--gallery", type=click.IntRange(min=0), default=24, show_default=True, metavar="N",
+    help="Keep the best, worst and random scenes, N in all, for the HTML report.",
+)  # fmt: skip
 @click.option("--save-labels", metavar="DIR", help="Write the predicted label maps as PNG.")
 @click.option("--fail-under", multiple=True, metavar="METRIC=VALUE", help="Exit 7 where a score, as shown, is lower.")
 @click.option("--overwrite", is_flag=True, help="Replace scores of other weights, data or settings.")
@@ -75,7 +79,7 @@ def command(
         sheets = [scored(common, run_dir, found, options, several=len(splits) > 1) for found in splits]
     finally:
         device.leave()
-    common.line("next", f"ocbench report {run_dir}")
+    common.line("next", f"ocbench report {run_dir}   or, as a page: ocbench report {run_dir} --html report.html")
     if common.json:
         common.result("", {"run": str(run_dir), "sheets": [sheet.to_json() for sheet in sheets]})
     below = [text for sheet in sheets for text in misses(sheet, floors)]

@@ -35,12 +35,15 @@ WRITERS = {"md": "markdown", "csv": "csv_text", "latex": "latex", "json": "recor
     metavar="METRIC=VALUE",
     help="Exit 7 where a run is worse than the first, or than published, by more, in the unit shown.",
 )
+@click.option("--html", metavar="FILE", help="One page that opens offline: tables, curves, galleries, slices.")
+@click.option("--split", metavar="SPLIT", help="With --html: that split alone.")
 @click.option("--allow-unlike", is_flag=True, help="Pair runs scored under unlike protocols, dialects or pixels.")
 @click.option("--allow-partial", is_flag=True, help="Pair runs trained or scored on a part of a split.")
 @common
 def command(
     common: Common, runs: tuple[str, ...], against: str | None, table: str | None, paired: bool, written: str,
-    ddof: int, tolerance: tuple[str, ...], allow_unlike: bool, allow_partial: bool,
+    ddof: int, tolerance: tuple[str, ...], html: str | None, split: str | None, allow_unlike: bool,
+    allow_partial: bool,
 ) -> None:  # fmt: skip
     """Lay runs side by side, beside published rows, or scene by scene.
 
@@ -50,10 +53,21 @@ def command(
     _check_words(
         table=table, paired=paired, against=against, tolerance=tolerance, allowed=allow_unlike or allow_partial
     )
+    if html is not None and (table or paired or against or tolerance):
+        raise UsageError("--html stands alone", hint="leave out the other options; the page has published rows, too")
+    if split is not None and html is None:
+        raise UsageError("--split is about --html")
     common = dataclasses.replace(common, json=common.json or written == "json")
     words = "json" if common.json else written
     found = _runs(common, runs)
-    if table or (against and not found and not tolerance):
+    if html is not None and found:
+        from pathlib import Path
+
+        from ocbench.html import write_report
+
+        write_report(found, Path(html), split=split)
+        common.result(html, {"report": html, "runs": [str(path) for path in found]})
+    elif table or (against and not found and not tolerance):
         _paper_tables(common, words, table, found if runs else [], ddof)
     elif not found:
         raise RunError(f"no run under '{common.runs_dir}' has scores", hint="ocbench evaluate, or ocbench demo")

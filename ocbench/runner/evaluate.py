@@ -20,10 +20,11 @@ from ocbench.prepared import PreparedSplit
 from ocbench.recipe import versions
 from ocbench.runner import checkpoint
 from ocbench.runner.device import Place, place
+from ocbench.runner.gallery import save_gallery
 from ocbench.runner.outcomes import images_of, outcomes, predict, predicted
 from ocbench.runner.restore import load_model
 from ocbench.runner.rows import Rows
-from ocbench.runs import RunConfig, ScoreSheet, sheet_name
+from ocbench.runs import RunConfig, ScoreSheet, json_lines, sheet_name
 from ocbench.scene import Outcome, Scene
 from ocbench.scoring import DEFAULT_METRICS, Columns, NanPolicy, scene_rows
 from ocbench.sheets import Origin, fingerprint, score_sheet
@@ -44,6 +45,7 @@ class Options:
     checkpoint: str = "final"
     device: str = "auto"
     panels: int = 0  # scenes drawn
+    gallery: int = 0  # scenes kept for the HTML report: best, worst and random ones
     labels_dir: str | None = None
     overwrite: bool = False
 
@@ -189,6 +191,12 @@ def evaluate_run(
     )  # fmt: skip
     if not known and where.writes:
         sheet.save(path)
+    if options.gallery and where.writes and not (known and (run_dir / "gallery" / stem).is_dir()):
+        rows = (row for _, row in json_lines(path.with_suffix(".jsonl")) if "key" in row)
+        save_gallery(
+            run_dir / "gallery" / stem, model, scenes, rows, count=options.gallery, seed=options.seed,
+            masks=options.masks, batch_size=options.batch_size,
+        )  # fmt: skip
     if options.panels and where.writes:
         _draw(run_dir / "panels" / f"{stem}.png", model, scenes, options, run.has_background)
     return sheet, known

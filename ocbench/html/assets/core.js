@@ -37,13 +37,23 @@ function heading(metric) {
 // Every scene of every run, and the scenes that have pictures by set and key.
 const rows = D.sets.flatMap((set, place) =>
   D.keys[set.keys].map((key, index) => ({
-    key, place, set, index, objects: set.objects[index], segments: set.segments[index], size: set.size[index],
+    key,
+    place,
+    set,
+    index,
+    objects: set.objects[index],
+    segments: set.segments[index],
+    size: set.size[index],
     score: (metric) => (set.scores[metric] ? set.scores[metric][index] : null),
   })),
 );
-const meanSize = (objects) => (objects.length ? objects.reduce((sum, one) => sum + one.pixels, 0) / objects.length : null);
+const meanSize = (objects) =>
+  objects.length ? objects.reduce((sum, one) => sum + one.pixels, 0) / objects.length : null;
 const entries = D.gallery.map((entry) => ({
-  ...entry, count: entry.objects.length, size: meanSize(entry.objects), score: (metric) => entry.scores[metric] ?? null,
+  ...entry,
+  count: entry.objects.length,
+  size: meanSize(entry.objects),
+  score: (metric) => entry.scores[metric] ?? null,
 }));
 const pictured = new Map(entries.map((entry) => [`${entry.run}\n${entry.place}\n${entry.key}`, entry]));
 const pictureOf = (row) => pictured.get(`${row.set.run}\n${row.set.place}\n${row.key}`);

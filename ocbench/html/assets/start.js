@@ -1,6 +1,21 @@
 // The theme, the filters' controls, and the first drawing.
 const THEMES = ["system", "light", "dark"];
-const memory = { read: () => { try { return localStorage.getItem("theme"); } catch { return null; } }, write: (value) => { try { localStorage.setItem("theme", value); } catch { /* not kept */ } } };
+const memory = {
+  read: () => {
+    try {
+      return localStorage.getItem("theme");
+    } catch {
+      return null;
+    }
+  },
+  write: (value) => {
+    try {
+      localStorage.setItem("theme", value);
+    } catch {
+      /* not kept */
+    }
+  },
+};
 
 function setTheme(theme) {
   if (theme === "system") delete document.documentElement.dataset.theme;
@@ -36,13 +51,17 @@ if (form) {
   const places = [...new Set([...D.sets, ...D.gallery].map((set) => set.place))];
   form.elements.place.append(option("all", ""), ...places.map((place) => option(place, place)));
   form.elements.run.append(option("all", ""), ...D.runs.map((run) => option(run.name, run.name)));
-  const metrics = Object.keys(D.metrics).filter((name) => D.sets.some((set) => name in set.scores) || D.gallery.some((entry) => name in entry.scores));
+  const metrics = Object.keys(D.metrics).filter(
+    (name) => D.sets.some((set) => name in set.scores) || D.gallery.some((entry) => name in entry.scores),
+  );
   form.elements.metric.append(...metrics.map((name) => option(heading(name), name)));
   filters.metric = metrics[0] ?? filters.metric;
-  for (const one of [...form.elements.run.closest("label").parentElement.querySelectorAll("select")]) if (one.options.length < 3 && one.options[0]?.value === "") one.closest("label").hidden = true;
+  for (const one of [...form.elements.run.closest("label").parentElement.querySelectorAll("select")])
+    if (one.options.length < 3 && one.options[0]?.value === "") one.closest("label").hidden = true;
   const read = () => {
     for (const name of ["place", "run", "metric"]) filters[name] = form.elements[name].value;
-    for (const name of ["low", "high", "fewest", "most", "smallest", "largest"]) filters[name] = form.elements[name].value === "" ? null : Number(form.elements[name].value);
+    for (const name of ["low", "high", "fewest", "most", "smallest", "largest"])
+      filters[name] = form.elements[name].value === "" ? null : Number(form.elements[name].value);
     filters.text = form.elements.text.value.trim().toLowerCase();
     drawAll();
   };
@@ -51,7 +70,10 @@ if (form) {
   form.addEventListener("submit", (event) => event.preventDefault());
 }
 if ($("comparison")) {
-  $("first").addEventListener("change", () => { fillPairs(); drawComparison(); });
+  $("first").addEventListener("change", () => {
+    fillPairs();
+    drawComparison();
+  });
   $("second").addEventListener("change", drawComparison);
 }
 drawAll();
