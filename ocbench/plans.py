@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ocbench import jobs, prepare, registry, report
+from ocbench.html import write_report
 from ocbench.recipe import resolve, run_config, training_splits
 from ocbench.runs import run_directory
 
@@ -25,6 +26,7 @@ class Demo:
     references: tuple[str, ...]
     harder: str  # the dataset to go on with
     panels: int = 12  # scenes drawn
+    gallery: int = 24  # scenes on the page
     note: str = ""  # how to read the numbers
 
 
@@ -49,6 +51,7 @@ class DemoResult:
     sections: tuple[report.Section, ...]
     run_dir: Path
     panel: Path
+    page: Path  # the HTML report
 
 
 def demo(
@@ -78,7 +81,9 @@ def demo(
         for model in (*plan.references, plan.model)
     ]
     (panel,) = (runs[-1] / "panels").glob("*-test@*.png")
-    return DemoResult(report.sections(runs), runs[-1], panel)
+    page = Path(runs_dir) / f"demo-s{seed}.html"
+    write_report([runs[-1], *runs[:-1]], page)
+    return DemoResult(report.sections(runs), runs[-1], panel, page)
 
 
 def _trained_and_scored(
@@ -104,5 +109,7 @@ def _trained_and_scored(
     panels = plan.panels if model == plan.model else 0
     test = open_dataset(plan.dataset, "test", data_dir=data_dir)
     with progress("scoring") as update:
-        evaluate.evaluate_run(run_dir, test, evaluate.Options(device=device, panels=panels), update)
+        evaluate.evaluate_run(
+            run_dir, test, evaluate.Options(device=device, panels=panels, gallery=plan.gallery), update
+        )
     return run_dir

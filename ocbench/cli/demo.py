@@ -28,8 +28,14 @@ def command(common: Common, seed: int, limit: int | None, steps: int | None, dev
         plan, data_dir=common.data_dir, runs_dir=common.runs_dir, seed=seed, device=device,
         executor="local", limit=limit, steps=steps, say=common.line, progress=common.progress,
     )  # fmt: skip
-    record = {**report.record(found.sections), "run": str(found.run_dir), "panel": str(found.panel)}
+    record = {
+        **report.record(found.sections),
+        "run": str(found.run_dir),
+        "panel": str(found.panel),
+        "page": str(found.page),
+    }
     common.result(f"\n{report.markdown(found.sections)}\n\n{plan.note}\n", record)
     common.line("took", f"{time.monotonic() - began:,.0f} s")
     common.line("picture", f"{found.panel}   input, truth, prediction, reconstruction, background")
+    common.line("page", f"{found.page}   tables, curves, best and worst scenes, slot by slot: open it in a browser")
     common.line("next", f"ocbench prepare {plan.harder}, then: ocbench train {plan.model} --data {plan.harder}")
