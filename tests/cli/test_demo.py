@@ -20,6 +20,9 @@ def test_the_whole_job_and_the_same_command_again(ocbench, tmp_path):
     assert "also be solved without learning" in ended.out.replace("\n", " ")
     [picture] = (tmp_path / "runs").glob("ast-seg-*/panels/*.png")
     assert str(picture) in ended.err
+    page = tmp_path / "runs" / "demo-s0.html"
+    assert str(page) in ended.err
+    assert page.read_text().lstrip().lower().startswith("<!doctype html>")
 
     again = ocbench(*TRIAL, "--json")
     record = json.loads(again.out)
