@@ -19,7 +19,7 @@ from ocbench.html.payload import embedded, payload
 from ocbench.html.pictures import shown_scenes
 from ocbench.html.scores import gap_tables, score_tables
 
-STYLES = ("base.css", "tables.css", "scenes.css")
+STYLES = ("base.css", "text.css", "charts.css", "tables.css", "filters.css", "scenes.css")
 SCRIPTS = ("core.js", "tables.js", "charts.js", "lightbox.js", "gallery.js", "scenes.js", "compare.js", "start.js")
 
 
