@@ -5,7 +5,9 @@ scenes.txt               keys of the training scenes, one a line
 log.jsonl                one JSON object per log step
 checkpoints/<updates>/   and checkpoints/final/: the weights after the last update; a run is finished once it exists
 scores/NAME.json, .jsonl ScoreSheet and one row a scene; NAME is <dataset>-<split>@<protocol>
-panels/NAME.png
+panels/NAME.png          the first scenes of an evaluation; panels/training.png and curves.png: the training so far
+gallery/NAME/            its best, worst and random scenes, for the HTML report
+tensorboard/             event files, where TensorBoard is installed
 """
 
 from __future__ import annotations
