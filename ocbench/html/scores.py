@@ -71,7 +71,8 @@ def _table(found: Found, place: int, section: Section) -> ScoreTable:
         if len(row.sheets) > 1:
             lines.append(_seeds_line(row, metrics, theirs))
     lines += [_published_line(system, rows, metrics) for system, rows in published.items()]
-    notes = [] if published else [nothing_beside(section)]
+    sources = dict.fromkeys(row.source for rows in published.values() for row in rows.values())
+    notes = [f"Published: {source}." for source in sources] or [nothing_beside(section)]
     if section.incomplete:
         notes = ["Not the whole split was scored: no published number may be laid beside these."]
     headings = tuple(heading(result) for result in metrics.values())
@@ -126,7 +127,7 @@ def _seeds_line(row: Row, metrics: dict[str, MetricResult], published: dict[str,
 
 def _published_line(system: str, rows: dict[str, PublishedRow], metrics: dict[str, MetricResult]) -> Line:
     cells = tuple(_published_cell(rows[name], metrics[name]) if name in rows else None for name in metrics)
-    return Line(system, "published", None, next(iter(rows.values())).source, cells)
+    return Line(system, "published", None, "", cells)
 
 
 def _published_cell(row: PublishedRow, result: MetricResult) -> Cell:

@@ -41,6 +41,7 @@ def test_published_rows_stand_beside_a_whole_split_with_the_gap(maker):
     assert "AST-Seg-B3-CT" in published
     assert published["AST-Seg-B3-CT"].cells[0].below.startswith("± ")
     assert " σ" in table.lines[0].cells[0].gap
+    assert any(note.startswith("Published: ") for note in table.notes)
 
 
 def test_no_published_row_stands_beside_a_part_of_a_split(maker):
