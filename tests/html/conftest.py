@@ -1,8 +1,13 @@
-"""Runs made of arrays, without a model and without torch, and reports of them."""
+"""Runs made of arrays, without a model and without torch, reports of them, and a browser that watches what they do.
+
+The browser is Chromium, driven by Playwright; tests that need it skip themselves where one is missing, and say how to
+get it.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,11 @@ from ocbench.scoring import scene_rows, summarise
 from ocbench.slices import object_facts
 
 METRICS = ("miou", "miou_fg", "ari_fg", "mse")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 HOSTILE = "<img src=x onerror=alert(1)>"
 MATERIALS = ("wood", "steel", "cloth")
 
@@ -131,3 +141,59 @@ def reported(tmp_path_factory):
         maker.scores(runs[-1], "ood", spoil=spoil + 2, scenes=10, shown=3)
     write_report(runs, folder / "report.html")
     return folder
+
+
+@pytest.fixture
+def report(reported):
+    return reported / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
+    if BROWSER is None:
+        pytest.skip("no chromium: apt-get install -y chromium")
+    with api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield found
+        found.close()
+
+
+class Watched:
+    """A page, all that it asked for and all that it complained about."""
+
+    def __init__(self, browser, path, **context):
+        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **context})
+        self.page = self.context.new_page()
+        self.complaints, self.requests, self.dialogs = [], [], []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        self.page.goto(path.as_uri())
+
+    def outside(self):
+        """Every request but the file itself and pictures within it."""
+        return [url for url in self.requests[1:] if not url.startswith("data:")]
+
+
+@pytest.fixture
+def watch(browser):
+    opened = []
+
+    def open_page(path, **context):
+        opened.append(Watched(browser, path, **context))
+        return opened[-1]
+
+    yield open_page
+    for each in opened:
+        assert each.complaints == []
+        assert each.outside() == []
+        assert each.dialogs == []
+        each.context.close()
+
+
+@pytest.fixture
+def unwatched(browser):
+    """Opens a page that may complain."""
+    return lambda path: Watched(browser, path)

@@ -6,7 +6,6 @@ Needs Chromium and Playwright's package; skips itself without them, and says how
 from __future__ import annotations
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -15,62 +14,7 @@ from ocbench.html import write_report
 from ocbench.runs import read_log
 from ocbench.statistics import paired_difference
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 LIMIT = 15_000_000  # bytes
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[dev]'")
-    if BROWSER is None:
-        pytest.skip("no chromium: apt-get install -y chromium")
-    with api.sync_playwright() as play:
-        found = play.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
-        yield found
-        found.close()
-
-
-class Watched:
-    """A page, all that it asked for and all that it complained about."""
-
-    def __init__(self, browser, path, **context):
-        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **context})
-        self.page = self.context.new_page()
-        self.complaints, self.requests, self.dialogs = [], [], []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
-        self.page.goto(path.as_uri())
-
-    def outside(self):
-        """Every request but the file itself and pictures within it."""
-        return [url for url in self.requests[1:] if not url.startswith("data:")]
-
-
-@pytest.fixture
-def watch(browser):
-    opened = []
-
-    def open_page(path, **context):
-        opened.append(Watched(browser, path, **context))
-        return opened[-1]
-
-    yield open_page
-    for each in opened:
-        assert each.complaints == []
-        assert each.outside() == []
-        assert each.dialogs == []
-        each.context.close()
-
-
-@pytest.fixture
-def report(reported):
-    return reported / "report.html"
 
 
 def cells(page, column, table="#scene-table"):
@@ -94,8 +38,8 @@ def test_a_hostile_key_stays_text(report, watch, hostile):
     assert page.locator("[onerror]").count() == 0
 
 
-def test_the_policy_stops_what_a_reader_does_not_want(report, watch, browser):
-    seen = Watched(browser, report)
+def test_the_policy_stops_what_a_reader_does_not_want(report, unwatched):
+    seen = unwatched(report)
     found = seen.page.evaluate(
         """async () => {
             const asked = await fetch("http://127.0.0.1:9/").then(() => "came", () => "stopped");
@@ -220,6 +164,19 @@ def test_a_scene_opens_turns_and_closes_by_keyboard(report, watch):
     assert page.evaluate("document.activeElement.classList.contains('card')")
 
 
+DECODED = """async () => {
+    const data = JSON.parse(document.getElementById("data").textContent);
+    const width = async (uri) => {
+        const picture = new Image();
+        picture.src = uri;
+        await picture.decode();
+        return picture.naturalWidth;
+    };
+    const widths = await Promise.all(data.gallery.flatMap((one) => Object.values(one.pictures)).map(width));
+    return [widths.length > 400, Math.min(...widths)];
+}"""
+
+
 def test_all_pictures_decode(report, watch):
     page = watch(report).page
     page.locator("#cards .card").first.click()
@@ -244,93 +201,6 @@ def test_two_runs_are_compared_as_statistics_compares_them(reported, report, wat
     assert page.locator("#comparison circle").count() == 40
     differences = [float(value) for value in cells(page, 4, "#comparison")]
     assert differences == sorted(differences, reverse=True)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_themes_follow_the_system_and_can_be_chosen(report, watch, scheme):
-    page = watch(report, color_scheme=scheme).page
-
-    def brightness():
-        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
-
-    assert (brightness() > 128) == (scheme == "light")
-    button = page.locator("#theme")
-    for name, bright in (("light", True), ("dark", False), ("system", scheme == "light")):
-        button.press("Enter")
-        assert button.get_attribute("aria-label") == f"theme: {name}"
-        assert (brightness() > 128) == bright
-
-
-# The smallest contrast of any text with what is behind it, by the formula of WCAG 2.
-CONTRAST = """() => {
-    const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-    const linear = (value) => (value <= 10 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4);
-    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-    const behind = (node) => {
-        for (let one = node; one; one = one.parentElement) {
-            const colour = numbers(getComputedStyle(one).backgroundColor);
-            if (colour.length < 4 || colour[3] === 1) return colour;
-        }
-        return [255, 255, 255];
-    };
-    const ratio = (node) => {
-        const both = [light(numbers(getComputedStyle(node).color)), light(behind(node))];
-        return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
-    };
-    const texts = document.querySelectorAll("p, td, th .name, .below, .sort, a, .tag, h2, label, dt");
-    return Math.min(...[...texts].filter((node) => node.offsetParent).map(ratio));
-}"""
-DECODED = """async () => {
-    const data = JSON.parse(document.getElementById("data").textContent);
-    const width = async (uri) => {
-        const picture = new Image();
-        picture.src = uri;
-        await picture.decode();
-        return picture.naturalWidth;
-    };
-    const widths = await Promise.all(data.gallery.flatMap((one) => Object.values(one.pictures)).map(width));
-    return [widths.length > 400, Math.min(...widths)];
-}"""
-NAMELESS = """() => {
-    const named = (node) => node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length;
-    const all = [...document.querySelectorAll("button, a, select, input, summary")];
-    return all.filter((node) => !named(node)).map((node) => node.outerHTML);
-}"""
-OUTLINE = """() => {
-    const style = getComputedStyle(document.activeElement);
-    return [style.outlineStyle, style.outlineWidth];
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out_from_what_is_behind_them(report, watch, scheme):
-    page = watch(report, color_scheme=scheme).page
-    assert page.evaluate(CONTRAST) >= 4.5  # WCAG 2 AA
-
-
-@pytest.mark.parametrize("width", [320, 400, 1400])
-def test_the_page_is_never_wider_than_the_screen(report, watch, width):
-    page = watch(report, viewport={"width": width, "height": 800}).page
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.locator("#cards .card").first.click()
-    assert page.evaluate(
-        "document.getElementById('lightbox').scrollWidth <= document.getElementById('lightbox').clientWidth"
-    )
-
-
-def test_everything_that_can_be_pressed_has_a_name_and_a_visible_focus(report, watch):
-    page = watch(report).page
-    nameless = page.evaluate(NAMELESS)
-    assert nameless == []
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
-    for _ in range(3):
-        page.keyboard.press("Tab")
-        style = page.evaluate(OUTLINE)
-        assert style == ["solid", "2px"]
-    assert page.evaluate("document.documentElement.lang") == "en"
-    assert page.evaluate("[...document.images].every((image) => image.alt)")
 
 
 @pytest.mark.parametrize("scenes", [30, pytest.param(200, marks=pytest.mark.slow)])
