@@ -170,7 +170,7 @@ def measured(folder: Path, scenes: int) -> tuple[dict[str, tuple[float, float]],
     what = {dataset: (dataset, folder / dataset, count) for dataset, count in counts.items()}
     inflating, decoding = least(lambda: inflate(file)), least(lambda: decode(folder / "clevrtex"))
     whole = {dataset: least(lambda d=dataset: prepared(*what[d])) for dataset in what}
-    alone = {dataset: least(lambda d=dataset: passed(*what[d])) for dataset in IN_ORDER}
+    alone = {dataset: least(lambda d=dataset: passed(*what[d])) for dataset in what}
     one, two = (
         least(lambda n=n: prepared(*what["clevrtex"], shards=SHARDS, workers=n), time.monotonic) for n in (1, 2)
     )
