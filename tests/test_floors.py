@@ -63,7 +63,6 @@ STAIRS = {  # imports within one floor, each with its reason
     ("sheets", "scoring"): "a sheet holds the results of rows",
     ("html", "report"): "the same rows and published systems, as a page",
     ("jobs", "prepared"): "a job writes where a split lies",
-    ("html", "report"): "the page shows the tables of the report",
     ("__main__", "cli"): "`python -m ocbench` is the command line",
 }
 ALLOWED = {  # third-party package -> the files and folders that may name it

@@ -121,10 +121,11 @@ class _Work:
 
 def _through(path: Path, work: _Work, where: Place, progress: Progress | None) -> Iterator[dict[str, Any]]:
     """Every row in scene order, by way of a file, in which those of an interrupted evaluation are taken up."""
-    rows = Rows(path, work.identity(), work.keys, work.options.batch_size)
-    if work.options.overwrite or work.options.labels_dir is not None:  # label maps are made of what is scored
+    anew = work.options.overwrite or work.options.labels_dir is not None  # label maps are made of what is scored
+    rows = Rows(path, work.identity(), work.keys, work.options.batch_size, anew)
+    if anew:
         if where.writes:
-            rows.clear()
+            rows.clear_parts()
         where.wait()
     there = rows.found()
     where.wait()  # until every rank has seen what was there

@@ -22,10 +22,15 @@ PART = ".part"
 
 
 class Rows:
-    """The rows at `path`, of the evaluation called `identity` (JSON-able) over the scenes `keys` in their batches."""
+    """The rows at `path`, of the evaluation called `identity` (JSON-able) over the scenes `keys` in their batches.
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], keys: Sequence[str], batch_size: int) -> None:
-        self.path, self.identity, self.batch_size = path, dict(identity), batch_size
+    `anew`: what is there is not taken up; it stays until the new rows are whole.
+    """
+
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], keys: Sequence[str], batch_size: int, anew: bool = False
+    ) -> None:
+        self.path, self.identity, self.batch_size, self.anew = path, dict(identity), batch_size, anew
         self._keys, self._places = keys, {key: place for place, key in enumerate(keys)}
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -42,7 +47,7 @@ class Rows:
     def found(self) -> dict[int, tuple[Path, int]]:
         """Each batch that is there whole: the file and the byte at which its first row begins."""
         whole: dict[int, tuple[Path, int]] = {}
-        for path in (self.path, *self._parts()):
+        for path in [*([] if self.anew else [self.path]), *self._parts()]:
             wanted: tuple[int, int] | None = None  # batch, and the byte at which it began
             place = None  # of the scene that must come next for the batch to be whole
             for start, row in self._records(path):
@@ -81,18 +86,14 @@ class Rows:
                 for _ in self.scenes(batch):
                     out.write(files[path].readline().rstrip(b"\n") + b"\n")
         os.replace(beside, self.path)
-        self._clear_parts()
+        self.clear_parts()
 
     def joined(self) -> Iterator[dict[str, Any]]:
         """Every row of the joined file, in scene order."""
         return (row for _, row in self._records(self.path))
 
-    def clear(self) -> None:
-        """Removes every row."""
-        self.path.unlink(missing_ok=True)
-        self._clear_parts()
-
-    def _clear_parts(self) -> None:
+    def clear_parts(self) -> None:
+        """Removes what is not joined."""
         for path in self.path.parent.glob(f"{_escaped(self.path.name)}.*{PART}"):
             path.unlink()
 

@@ -82,7 +82,7 @@ def test_rows_of_another_evaluation_or_of_other_scenes_are_not_gone_on_from(tmp_
     rows = rows_at(tmp_path / "rows.jsonl")
     write(rows, "ab", "cd", "e")
     assert rows_at(rows.path, {**IDENTITY, "weights": "others"}).found() == {}
-    rows.clear()
+    rows.clear_parts()
     assert list(tmp_path.iterdir()) == []
     write(rows, "ax", "dc")
     assert rows.found() == {}
@@ -96,3 +96,20 @@ def test_a_damaged_line_in_the_middle_is_an_error(tmp_path):
     path.write_text("\n".join([*lines[:2], lines[2][:5], *lines[3:]]) + "\n")
     with pytest.raises(RunError, match="damaged at line 3"):
         rows.found()
+
+
+def test_rows_written_anew_replace_the_old_ones_only_once_they_are_whole(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write(rows_at(path), "ab", "cd", "e")
+    rows_at(path).join()
+    before = path.read_bytes()
+    anew = Rows(path, IDENTITY, KEYS, 2, anew=True)
+    assert anew.found() == {}
+    with anew.new_part(0) as part:
+        part.add([{"key": key, "miou": 0.75} for key in "ab"])
+    with pytest.raises(RunError, match="lacks rows of 2 batches"):
+        anew.join()
+    assert path.read_bytes() == before
+    write(anew, "cd", "e", rank=1)
+    anew.join()
+    assert [row["miou"] for row in anew.joined()] == [0.75, 0.75, 0.5, 0.5, 0.5]
