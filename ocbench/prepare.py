@@ -7,6 +7,7 @@ takes the place of that and of the records.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -20,6 +21,8 @@ from ocbench.jobs import PLAN, Job, Plan, passes, settle, stream, write_scenes, 
 from ocbench.ranges import Range
 from ocbench.shards import MANIFEST, Manifest, ShardRecord, recorded
 
+log = logging.getLogger(__name__)
+PATIENCE = 30  # seconds
 Progress = Callable[[int, int, str], None]
 Say = Callable[[str, str], None]
 Note = Callable[[Job, ShardRecord], None]  # called with each shard that is done
@@ -175,11 +178,14 @@ def _drain(pool: Executor, most: Callable[[], int], tasks: Iterable[tuple[Job, t
     for job, (function, *arguments) in tasks:
         waiting[pool.submit(function, *arguments)] = job
         if len(waiting) >= most():
-            _collect(waiting, note)
+            _collect(waiting, most, note)
     while waiting:
-        _collect(waiting, note)
+        _collect(waiting, most, note)
 
 
-def _collect(waiting: dict[Future, Job], note: Note) -> None:
-    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+def _collect(waiting: dict[Future, Job], most: Callable[[], int], note: Note) -> None:
+    while not (done := wait(waiting, PATIENCE, FIRST_COMPLETED).done):
+        if most() <= 1:  # a cluster whose workers have all gone; others may join it
+            log.warning("no worker is left; waiting for one to join")
+    for future in done:
         note(waiting.pop(future), future.result())

@@ -13,8 +13,10 @@ import sys
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import dots
 import pytest
@@ -476,3 +478,13 @@ def test_an_interrupt_ends_it_at_once_and_leaves_nothing_half(data: Path, undist
 def test_two_at_once_do_each_other_no_harm(data: Path, undisturbed: dict) -> None:
     assert [process.wait() for process in (start(data), start(data))] == [0, 0]
     assert shards(data) == undisturbed
+
+
+def test_a_cluster_without_workers_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(prepare, "PATIENCE", 0.02)
+    future: Future = Future()
+    Timer(0.2, future.set_result, ["record"]).start()
+    noted: list = []
+    prepare._collect({future: "job"}, lambda: 1, lambda *told: noted.append(told))  # type: ignore[dict-item]
+    assert noted == [("job", ["record"])]
+    assert "no worker is left; waiting for one to join" in caplog.text
