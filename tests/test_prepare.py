@@ -486,5 +486,5 @@ def test_a_cluster_without_workers_is_told(monkeypatch: pytest.MonkeyPatch, capl
     Timer(0.2, future.set_result, ["record"]).start()
     noted: list = []
     prepare._collect({future: "job"}, lambda: 1, lambda *told: noted.append(told))  # type: ignore[dict-item]
-    assert noted == [("job", ["record"])]
+    assert noted == [("job", "record")]
     assert "no worker is left; waiting for one to join" in caplog.text
