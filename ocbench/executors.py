@@ -12,6 +12,7 @@ import platform
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from typing import Any
 
 from ocbench.errors import DataError, UsageError
 
+GRACE = 0.2  # seconds
 REACHED_WITHIN = 10  # seconds for a scheduler to answer, and then to have a worker
 ALIKE = ("ocbench", "distributed", "numpy", "pillow")  # packages whose versions decide the bytes, or the talk
 SAME = "install the same there: pip install -c constraints.txt 'ocbench[dask]'"
@@ -71,6 +73,7 @@ def _processes(count: int) -> Iterator[tuple[Executor, Callable[[], int]]]:
     try:
         yield pool, lambda: count + 1
     except BrokenProcessPool as wrong:
+        time.sleep(GRACE)  # Ctrl-C reaches workers and this process alike: should it be late here, it is raised now
         raise DataError(
             "a worker process died", found=str(wrong), hint="run the same command again, perhaps with fewer workers"
         ) from wrong

@@ -62,7 +62,7 @@ def test_names_are_sorted_once_each_and_load_nothing(plugin):
 
 
 def test_our_own_records_arrive_through_entry_points():
-    assert registry.names("metric") == ["ari_fg", "miou", "miou_fg", "msc_fg", "mse"]
+    assert {"ari_fg", "miou", "miou_fg", "msc_fg", "mse", "pq", "psnr"} <= set(registry.names("metric"))
     assert [registry.metric(name).name for name in registry.names("metric")] == registry.names("metric")
     assert {"clevrtex", "mini-plain", "mini-fixed", "mini-tex"} <= set(registry.names("dataset"))
     assert registry.dataset("mini-plain").name == "mini-plain"

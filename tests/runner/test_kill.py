@@ -16,7 +16,7 @@ import pytest
 from ocbench.runs import read_log
 
 LONG = {
-    "toy": ("background_steps=120", "foreground_steps=120", "joint_steps=120"),
+    "toy": ("background_steps=120", "foreground_steps=120", "joint_steps=240"),
     "toy-duel": ("duel_steps=150", "settle_steps=150"),
 }
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
