@@ -8,7 +8,6 @@ Pictures are lossless; every name is made here, never of a scene's key.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -210,20 +209,12 @@ def _slots(
 
 def write_gallery(folder: Path, gallery: Gallery, pictures: Sequence[Mapping[str, np.ndarray]]) -> None:
     """Writes the folder beside its place and renames it, in place of one that is there; DataError on a full disk."""
-    beside = Path(storage.beside_of(str(folder)))
-    try:
-        storage.make_folder(str(beside))
+    with storage.replacing_folder(str(folder)) as beside:
         for entry, drawn in zip(gallery.entries, pictures, strict=True):
             for name, picture in drawn.items():
-                storage.write_atomic(str(beside / entry.pictures[name]), imaging.encode_image(picture))
+                storage.write_atomic(f"{beside}/{entry.pictures[name]}", imaging.encode_image(picture))
         record = {name: value for name, value in asdict(gallery).items() if name != "folder"}
-        write_json(beside / RECORD, {"schema": SCHEMA, **record})
-        storage.remove(str(folder))
-        os.replace(beside, folder)
-    except OSError as wrong:
-        raise storage.write_error(str(folder), wrong) from wrong
-    finally:
-        storage.remove(str(beside))
+        write_json(Path(beside) / RECORD, {"schema": SCHEMA, **record})
 
 
 def load_gallery(folder: Path) -> Gallery | None:

@@ -37,6 +37,10 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz")
 MOST_LABELS = 256
 
 
+class LabelsOutOfRange(DataError):
+    """Labels that are integers, but do not fit 0..255."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """One array or picture, not yet read."""
@@ -180,7 +184,7 @@ def _fitting(array: np.ndarray, name: str, compact: bool) -> np.ndarray:
     values, places = np.unique(array, return_inverse=True)
     if compact and len(values) <= MOST_LABELS:
         return places.reshape(array.shape).astype(np.uint8)
-    raise DataError(
+    raise LabelsOutOfRange(
         f"'{name}' has labels out of range", expected="0..255", found=f"{low}..{high}, {len(values):,} different ones",
         hint="--allow range renumbers them, in their order" if len(values) <= MOST_LABELS else None,
     )  # fmt: skip

@@ -140,7 +140,7 @@ class _Batch:
             labels = label_maps.label_map(self.labels[scene.key], "range" in self.options.allow)
             rebuilt = label_maps.reconstruction(self.pictures[scene.key]) if scene.key in self.pictures else None
         except DataError as wrong:
-            fault = "range" if "out of range" in wrong.message else "unreadable"
+            fault = "range" if isinstance(wrong, label_maps.LabelsOutOfRange) else "unreadable"
             self.faults[fault].append(f"{wrong.message}" + (f" ({wrong.found})" if wrong.found else ""))
             return None
         if labels.shape != scene.mask.shape and self.options.resize is not None:

@@ -21,14 +21,16 @@ DEFAULT_METRICS = ("miou", "miou_fg", "ari_fg", "msc_fg", "mse")
 NanPolicy = Literal["omit", "propagate", "zero"]
 
 
-def scores_of(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+def scores_of(
+    outcomes: Sequence[Outcome], metrics: Sequence[Metric], overlaps: Overlaps | None = None
+) -> list[dict[str, Any]]:
     """For each outcome every metric that it allows: a number, or the rows of a pooled one as lists.
 
     One that needs a reconstruction or confidences is left out where there are none. What all scenes share in cost is
-    computed for all of them at once; the values are those of each scene alone.
+    computed for all of them at once (`overlaps`, where they are known); the values are those of each scene alone.
     """
     found: list[dict[str, Any]] = [{} for _ in outcomes]
-    overlaps = Overlaps([outcome.table for outcome in outcomes])
+    overlaps = overlaps or Overlaps([outcome.table for outcome in outcomes])
     for metric in metrics:
         if isinstance(metric.score, overlap_score):
             values = metric.score.function(overlaps)
@@ -60,7 +62,7 @@ def scene_rows(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> list[d
     overlaps = Overlaps([outcome.table for outcome in outcomes])
     segments = np.count_nonzero(overlaps.predicted, axis=1).tolist()
     rows = []
-    for place, (outcome, scores) in enumerate(zip(outcomes, scores_of(outcomes, metrics), strict=True)):
+    for place, (outcome, scores) in enumerate(zip(outcomes, scores_of(outcomes, metrics, overlaps), strict=True)):
         pixels, best = overlaps.true[place].tolist(), overlaps.best[place].tolist()
         ids = [i for i, count in enumerate(pixels) if count and i]
         facts = object_facts(outcome.scene)

@@ -148,6 +148,21 @@ def _upload(local: str, path: str) -> None:
         raise DataError(f"'{path}' did not come back as it was written", expected=expected, found=found)
 
 
+@contextmanager
+def replacing_folder(path: str) -> Iterator[str]:
+    """A folder beside the path, which takes its place at the end; DataError on a full disk: what was there stays."""
+    beside = beside_of(path)
+    try:
+        make_folder(beside)
+        yield beside
+        remove(path)
+        os.replace(beside, path)
+    except OSError as wrong:
+        raise write_error(path, wrong) from wrong
+    finally:
+        remove(beside)
+
+
 def write_atomic(path: str, data: bytes) -> None:
     """Afterwards the file is whole, or what it was before; DataError where it cannot be written."""
     with replacing(path) as file:

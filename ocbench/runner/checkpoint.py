@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,9 @@ def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
     torch.save(dict(state), pickled)
     files = {WEIGHTS: safetensors.torch.save(weights_of(model)), STATE: pickled.getvalue()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    beside = Path(storage.beside_of(str(folder)))
-    try:
-        storage.make_folder(str(beside))
+    with storage.replacing_folder(str(folder)) as beside:
         for name, data in {**files, DIGESTS: json.dumps(digests).encode()}.items():
-            storage.write_atomic(str(beside / name), data)
-        storage.remove(str(folder))
-        os.replace(beside, folder)
-    except OSError as wrong:
-        raise storage.write_error(str(folder), wrong) from wrong
-    finally:
-        storage.remove(str(beside))
+            storage.write_atomic(f"{beside}/{name}", data)
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:

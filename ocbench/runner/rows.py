@@ -1,6 +1,6 @@
 """The rows of an evaluation on disk: one JSON line a scene, written as they come, taken up again after an interruption.
 
-While it runs, every rank writes the batches that it scores to a part of its own, `<name>.jsonl.<n>.part`. At the end
+While it runs, every rank writes the batches that it scores to a part of its own, `<name>.jsonl.<n>-<rank>.part`; then
 one rank joins the parts in scene order. The first line of a file says what was evaluated and how; rows of anything
 else are not gone on from. What is taken up are whole batches: random draws are seeded by the batch.
 """
@@ -65,8 +65,10 @@ class Rows:
 
     def new_part(self, rank: int) -> Part:
         """A file for more rows, of which nobody else knows."""
-        taken = [int(path.name.split(".")[-2]) for path in self._parts()]
-        return Part(self.path.with_name(f"{self.path.name}.{max(taken, default=-1) + 1 + rank}{PART}"), self.identity)
+        taken = [int(path.name.split(".")[-2].partition("-")[0]) for path in self._parts()]
+        # With its rank in the name: whichever of the others' new parts a rank sees, no two ranks take one name.
+        name = f"{self.path.name}.{max(taken, default=-1) + 1}-{rank}{PART}"
+        return Part(self.path.with_name(name), self.identity)
 
     def join(self) -> None:
         """Makes one file of the parts, in scene order; RunError where a batch lacks."""

@@ -113,3 +113,17 @@ def test_rows_written_anew_replace_the_old_ones_only_once_they_are_whole(tmp_pat
     write(anew, "cd", "e", rank=1)
     anew.join()
     assert [row["miou"] for row in anew.joined()] == [0.75, 0.75, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_ranks_that_see_each_others_parts_or_not_never_share_one(tmp_path, monkeypatch, order):
+    rows = rows_at(tmp_path / "rows.jsonl")
+    early = {0, 2}  # rank 1 sees what is there by now, the others looked before
+    for rank in order:
+        with monkeypatch.context() as patch:
+            if rank in early:
+                patch.setattr(rows, "_parts", list)
+            write(rows, [KEYS[place] for place in rows.scenes(rank)], rank=rank)
+    assert len(list(tmp_path.iterdir())) == 3
+    rows.join()
+    assert [row["key"] for row in rows.joined()] == KEYS
