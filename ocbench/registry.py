@@ -5,8 +5,10 @@ A plug-in that fails to import breaks only itself; two distributions that offer 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,12 @@ INSTALL_HINT = "a bare checkout has no entry points: pip install -c constraints.
 
 def names(kind: str, entries: Iterable[EntryPoint] | None = None) -> list[str]:
     """Sorted names registered for `kind` (dataset, metric or model); nothing is loaded."""
-    return sorted({entry.name for entry in _entries(kind, entries)})
+    return sorted({offer.entry.name for offer in _offers(kind, entries)})
 
 
 def distribution(kind: str, name: str, entries: Iterable[EntryPoint] | None = None) -> str:
     """The distribution that offers the name, from metadata alone."""
-    return _owner(_find(kind, name, entries))
+    return _find(kind, name, entries).owner
 
 
 def dataset(name: str, entries: Iterable[EntryPoint] | None = None) -> DatasetSpec:
@@ -50,26 +52,42 @@ def metric(name: str, entries: Iterable[EntryPoint] | None = None) -> Metric:
     return replace(found, name=name, label=f"{found.label} ({dialect})", score=found.dialects[dialect], dialects={})
 
 
-def _entries(kind: str, entries: Iterable[EntryPoint] | None) -> list[EntryPoint]:
+@dataclass(frozen=True)
+class _Offer:
+    """An entry point and the distribution that it is of."""
+
+    entry: EntryPoint
+    owner: str
+
+
+def _offers(kind: str, entries: Iterable[EntryPoint] | None) -> tuple[_Offer, ...]:
     group = f"ocbench.{kind}s"
-    found = entry_points(group=group) if entries is None else [e for e in entries if e.group == group]
-    unique: dict[tuple[str, str, str], EntryPoint] = {}
-    for entry in found:  # one distribution seen twice on sys.path is no clash
-        unique[entry.name, entry.value, _owner(entry)] = entry
-    return list(unique.values())
+    if entries is None:
+        return _installed(group, tuple(sys.path))
+    return _unique(entry for entry in entries if entry.group == group)
 
 
-def _owner(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "an unnamed distribution"
+@lru_cache
+def _installed(group: str, path: tuple[str, ...]) -> tuple[_Offer, ...]:
+    """Kept, because the files of every distribution on the path are read for it."""
+    return _unique(entry_points(group=group))
 
 
-def _find(kind: str, name: str, entries: Iterable[EntryPoint] | None) -> EntryPoint:
-    known = _entries(kind, entries)
-    matching = [entry for entry in known if entry.name == name]
+def _unique(entries: Iterable[EntryPoint]) -> tuple[_Offer, ...]:
+    found = {}
+    for entry in entries:  # one distribution seen twice on sys.path is no clash
+        owner = entry.dist.name if entry.dist is not None else "an unnamed distribution"
+        found[entry.name, entry.value, owner] = _Offer(entry, owner)
+    return tuple(found.values())
+
+
+def _find(kind: str, name: str, entries: Iterable[EntryPoint] | None) -> _Offer:
+    known = _offers(kind, entries)
+    matching = [offer for offer in known if offer.entry.name == name]
     if not matching:
-        raise UnknownNameError(kind, name, {e.name for e in known}, hint=None if known else INSTALL_HINT)
+        raise UnknownNameError(kind, name, {offer.entry.name for offer in known}, hint=None if known else INSTALL_HINT)
     if len(matching) > 1:
-        owners = " and ".join(sorted(f"'{_owner(e)}' ({e.value})" for e in matching))
+        owners = " and ".join(sorted(f"'{offer.owner}' ({offer.entry.value})" for offer in matching))
         raise PluginError(f"two plug-ins offer the {kind} '{name}': {owners}", hint="uninstall one of them")
     return matching[0]
 
@@ -82,8 +100,8 @@ def _record_type(kind: str) -> Any:
 
 
 def _load(kind: str, name: str, entries: Iterable[EntryPoint] | None) -> Any:
-    entry = _find(kind, name, entries)
-    who = f"{kind} '{name}' of '{_owner(entry)}'"
+    offer = _find(kind, name, entries)
+    entry, who = offer.entry, f"{kind} '{name}' of '{offer.owner}'"
     try:
         record = entry.load()
     except Exception as cause:

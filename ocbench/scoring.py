@@ -136,7 +136,7 @@ class _Rows:
         """The metric over the rows of `scenes`, int64 [n], with repetition; None: of all. NaN where there is no row."""
         if metric.pool is None or not self._values:
             return math.nan
-        rows, lengths = np.array(self._values).reshape(-1, self._width), np.array(self._lengths)
+        rows, lengths = np.asarray(self._values).reshape(-1, self._width), np.asarray(self._lengths)
         if scenes is not None:
             starts, counts = (np.cumsum(lengths) - lengths)[scenes], lengths[scenes]
             within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -158,7 +158,7 @@ def summarise(
 def _averaged(metric: Metric, values: np.ndarray, nan: NanPolicy, level: float | None) -> MetricResult:
     undefined = np.isnan(values)
     kept = values[~undefined] if nan == "omit" else np.where(undefined, 0.0, values) if nan == "zero" else values
-    interval = bootstrap_interval(lambda scenes: kept[scenes].mean(), len(kept), level) if level is not None else None
+    interval = bootstrap_interval(lambda scenes: kept[scenes].mean(1), len(kept), level) if level is not None else None
     with np.errstate(invalid="ignore"):  # an infinite score has no spread
         mean, std = (float(kept.mean()), float(kept.std())) if len(kept) else (math.nan, math.nan)
     return _result(metric, mean, std, len(kept), int(undefined.sum()), interval)
@@ -167,7 +167,9 @@ def _averaged(metric: Metric, values: np.ndarray, nan: NanPolicy, level: float |
 def _pooled(metric: Metric, column: _Rows, level: float | None) -> MetricResult:
     interval = None
     if level is not None:
-        interval = bootstrap_interval(lambda scenes: column.value(metric, scenes), len(column), level)
+        interval = bootstrap_interval(
+            lambda resamples: np.array([column.value(metric, scenes) for scenes in resamples]), len(column), level
+        )
     return _result(metric, column.value(metric, None), math.nan, len(column), 0, interval)
 
 

@@ -145,7 +145,7 @@ def _cut(rows: Sequence[Mapping[str, Any]], fact: Fact, level: float) -> tuple[S
 def _slice(label: str, scenes: Mapping[int, Sequence[float]], level: float) -> Slice:
     sums = np.array([sum(values) for values in scenes.values()], np.float64)
     counts = np.array([len(values) for values in scenes.values()], np.int64)
-    interval = bootstrap_interval(lambda drawn: sums[drawn].sum() / counts[drawn].sum(), len(counts), level)
+    interval = bootstrap_interval(lambda drawn: sums[drawn].sum(1) / counts[drawn].sum(1), len(counts), level)
     return Slice(label, int(counts.sum()), len(counts), float(sums.sum() / counts.sum()), interval)
 
 
@@ -190,7 +190,8 @@ def gap_interval(
         return None
     random = np.random.default_rng(1)
 
-    def difference(drawn: np.ndarray) -> float:
-        return float(first[drawn].mean() - second[random.integers(0, len(second), len(second))].mean())
+    def difference(drawn: np.ndarray) -> np.ndarray:
+        others = [second[random.integers(0, len(second), len(second))].mean() for _ in drawn]
+        return first[drawn].mean(1) - others
 
     return bootstrap_interval(difference, len(first), level)

@@ -9,20 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 2000
+BLOCK = 2**20  # indices drawn at once: 8 MiB of them
 
 
 def bootstrap_interval(
-    statistic: Callable[[np.ndarray], float], scenes: int, level: float, seed: int = 0
+    statistic: Callable[[np.ndarray], np.ndarray], scenes: int, level: float, seed: int = 0
 ) -> tuple[float, float] | None:
     """The percentile bootstrap interval, in per cent `level`, of a statistic of scenes.
 
-    `statistic` gets the scenes of one resample as indices, int64 [scenes]. None for fewer than two scenes, and where
-    the statistic of a resample is not finite.
+    `statistic` gets the scenes of some resamples as indices, int64 [resamples, scenes], and gives its value of each,
+    float64 [resamples]. None for fewer than two scenes, and where the statistic of a resample is not finite.
     """
     if scenes < 2:
         return None
     random = np.random.default_rng(seed)
-    found = np.array([statistic(random.integers(0, scenes, scenes)) for _ in range(RESAMPLES)])
+    block = max(1, BLOCK // scenes)
+    shapes = [(min(block, RESAMPLES - start), scenes) for start in range(0, RESAMPLES, block)]
+    found = np.concatenate([statistic(random.integers(0, scenes, shape)) for shape in shapes])
     if not np.isfinite(found).all():
         return None
     low, high = np.percentile(found, [(100 - level) / 2, (100 + level) / 2])
@@ -57,7 +60,7 @@ def paired_difference(
         return PairedDifference(math.nan, math.nan, math.nan, None, 0, len(first), 0, 0, 0)
     with np.errstate(invalid="ignore"):  # an infinite score on both sides has no difference
         differences = two - one
-        interval = bootstrap_interval(lambda scenes: differences[scenes].mean(), len(differences), level)
+        interval = bootstrap_interval(lambda scenes: differences[scenes].mean(1), len(differences), level)
         mean = float(differences.mean())
     above, below = int((two > one).sum()), int((two < one).sum())
     won, lost = (above, below) if higher_is_better else (below, above)
@@ -85,7 +88,11 @@ def paired_pooled_difference(
 
     everything = range(len(first))
     one, two = pooled(first, everything), pooled(second, everything)
-    interval = bootstrap_interval(lambda scenes: pooled(second, scenes) - pooled(first, scenes), len(first), level)
+
+    def difference(resamples: np.ndarray) -> np.ndarray:
+        return np.array([pooled(second, scenes) - pooled(first, scenes) for scenes in resamples])
+
+    interval = bootstrap_interval(difference, len(first), level)
     return PairedDifference(one, two, two - one, interval, len(first))
 
 

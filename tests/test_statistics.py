@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ocbench import statistics
 from ocbench.statistics import (
     bootstrap_interval,
     gap_in_deviations,
@@ -13,13 +14,21 @@ from ocbench.statistics import (
 
 
 def interval(values, level=95.0, **options):
-    return bootstrap_interval(lambda scenes: values[scenes].mean(), len(values), level, **options)
+    return bootstrap_interval(lambda scenes: values[scenes].mean(1), len(values), level, **options)
 
 
 def test_an_interval_is_a_function_of_values_and_seed(random):
     values = random.random(50)
     assert interval(values) == interval(values)
     assert interval(values) != interval(values, seed=1)
+
+
+@pytest.mark.parametrize("block", [1, 50 * 7, 10**6])
+def test_an_interval_is_that_of_one_resample_after_the_other(block, random, monkeypatch):
+    monkeypatch.setattr(statistics, "BLOCK", block)
+    values, drawn = random.random(50), np.random.default_rng(0)
+    means = [values[drawn.integers(0, 50, 50)].mean() for _ in range(statistics.RESAMPLES)]
+    assert interval(values) == tuple(np.percentile(means, [2.5, 97.5]))
 
 
 def test_an_interval_encloses_the_mean_and_grows_with_the_level(random):

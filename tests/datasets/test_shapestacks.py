@@ -176,7 +176,7 @@ def test_one_scene_costs_no_listing_of_the_whole_tree(tree: Path, monkeypatch: p
 def test_lists_of_another_length_than_in_the_papers_are_warned_about(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="ocbench"):
         parts(str(tree), partial=True)
     assert "the list default-train names 2 scenarios, where papers speak of 13,618" in caplog.text
     assert "ccs_all-train names" not in caplog.text

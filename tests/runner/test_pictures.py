@@ -58,7 +58,7 @@ def test_a_full_disk_is_a_warning(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pictures, "write_panels", full)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="ocbench"):
         Pictures(run_dir, 0).draw(outcomes, "")
     assert "no pictures" in caplog.text
 

@@ -147,7 +147,7 @@ def test_weights_of_another_size_are_an_error(settings, folder, tmp_path):
 
 
 def test_random_backbone_warns_loudly(settings, caplog):
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="ocbench_models"):
         generator = SegFormer(replace(settings, pretrained=False), 9)
     assert "RANDOM WEIGHTS" in caplog.text
     assert not generator.pending
