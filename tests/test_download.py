@@ -99,7 +99,7 @@ def test_progress_counts_the_megabytes_of_all_files(desk: Desk, monkeypatch: pyt
     assert seen[-1] == (10, 10, "MB   second")
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(max_examples=25)
 @given(
     cuts=st.lists(st.integers(0, len(CONTENT) - 1), max_size=6), stop=st.none() | st.integers(0, 5), plain=st.booleans()
 )

@@ -121,7 +121,7 @@ def test_a_bomb_is_refused_before_memory_is_taken(side: int) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 def test_damaged_pictures_decode_or_are_data_errors(data: st.DataObject) -> None:
     picture = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     labels = encoded(indexed(picture[:, :, 0] % 4))

@@ -71,7 +71,7 @@ def test_words_without_meaning_are_refused(text: str, kind: type[OcbenchError], 
 
 
 @given(st.text(alphabet="clevrtxmini-pa:,@/. oд", max_size=24) | st.text(max_size=8))
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 def test_any_text_is_a_word_or_an_error_that_a_user_can_read(text: str) -> None:
     try:
         word = parse_data(text)

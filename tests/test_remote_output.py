@@ -76,15 +76,15 @@ def call(ocbench: Callable, place: Place) -> Callable:
 
 @pytest.fixture
 def prepare(call: Callable, place: Place) -> Callable:
-    return lambda *words: call("prepare", "squares", "--executor", place.executor, *words)
+    return lambda *words: call("prepare", "squares", "--executor", "local:1", *words)
 
 
 def shards(ended: object) -> list[list[str]]:
     return [split["shards"] for split in json.loads(ended.out)["splits"]]  # type: ignore[attr-defined]
 
 
-def test_the_whole_way(ocbench: Callable, call: Callable, prepare: Callable, place: Place, tmp_path: Path) -> None:
-    made = prepare("--json")
+def test_the_whole_way(ocbench: Callable, call: Callable, place: Place, tmp_path: Path) -> None:
+    made = call("prepare", "squares", "--executor", place.executor, "--json")
     assert made.code == 0, made.err
     local = ocbench("prepare", "squares", "--executor", "local:1", "--json")
     assert shards(made) == shards(local)

@@ -60,7 +60,7 @@ def test_a_protocol_with_an_unknown_filter_cannot_be_made(change: dict) -> None:
 
 
 @given(st.integers(1, 256), st.integers(1, 256), st.integers(0, 9))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_the_contingency_table_counts_every_pair(predicted: int, true: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     labels = random.integers(0, predicted, (5, 7), dtype=np.uint8)

@@ -6,7 +6,6 @@ from typing import Literal
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as some
 
 from ocbench import OcbenchError, UnknownNameError, UsageError
@@ -145,20 +144,17 @@ recipes = some.builds(
 
 
 @given(recipes)
-@examples(deadline=None, derandomize=True)
 def test_json_and_back_is_the_same(recipe):
     assert from_json(Recipe, json.loads(json.dumps(to_json(recipe)))) == recipe
 
 
 @given(recipes, recipes)
-@examples(deadline=None, derandomize=True)
 def test_the_differences_of_two_are_the_overrides_from_one_to_the_other(before, after):
     assert override(before, differences(before, after)) == after
     assert differences(after, after) == []
 
 
 @given(some.text(), some.sampled_from([*Recipe.__dataclass_fields__, "", "x"]))
-@examples(deadline=None, derandomize=True)
 def test_any_text_gives_a_config_or_one_of_our_errors(text, key):
     try:
         changed = override(Recipe(), [f"{key}={text}"])

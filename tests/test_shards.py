@@ -221,7 +221,7 @@ def mutate_and_read(whole: bytes, path: Path, data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 def test_mutated_shards_are_read_or_are_data_errors(
     whole: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -230,7 +230,7 @@ def test_mutated_shards_are_read_or_are_data_errors(
 
 @pytest.mark.slow
 @given(st.data())
-@settings(deadline=None, derandomize=True, max_examples=10_000)
+@settings(max_examples=10_000)
 def test_ten_thousand_mutated_shards(
     whole: bytes, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -8,17 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ocbench.panels import Panel, write_curves, write_panels
 from ocbench.runs import read_log
 from ocbench.scene import Outcome
-
-try:
-    from torch.utils.tensorboard import SummaryWriter
-except ImportError:  # the extra is not installed
-    SummaryWriter = None  # type: ignore[assignment, misc]
 
 log = logging.getLogger(__name__)
 EVERY = 120  # seconds between pictures, at least
@@ -34,8 +30,8 @@ class Pictures:
 
     def numbers(self, record: Mapping[str, Any], updates: int) -> None:
         """Hands a line of the log to TensorBoard, where that is installed; what an earlier call wrote later goes."""
-        if self._events is None and SummaryWriter is not None:
-            self._events = SummaryWriter(str(self.run_dir / "tensorboard"), purge_step=self._first)
+        if self._events is None and (writer := _event_writer()) is not None:
+            self._events = writer(str(self.run_dir / "tensorboard"), purge_step=self._first)
         if self._events is not None:
             for name, value in record.items():
                 if isinstance(value, float):
@@ -56,3 +52,13 @@ class Pictures:
         """Writes out what TensorBoard still holds back."""
         if self._events is not None:
             self._events.close()
+
+
+@cache
+def _event_writer() -> Any:
+    """TensorBoard's writer, which takes long to import; None where the extra is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter

@@ -57,14 +57,14 @@ DAMAGE = {
 }  # fmt: skip
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(**DAMAGE)
 def test_any_damage_reads_or_ends_in_a_data_error(small: Path, **damage) -> None:
     reads_or_refuses(small, **damage)
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=2000)
+@settings(max_examples=2000)
 @given(**DAMAGE)
 def test_two_thousand_damages_read_or_end_in_a_data_error(small: Path, **damage) -> None:
     reads_or_refuses(small, **damage)

@@ -20,7 +20,6 @@ CONTENTS = st.one_of(
 )
 
 
-@settings(deadline=None, derandomize=True)
 @given(CONTENTS, st.sampled_from([None, "gzip", "lzf"]), st.booleans(), st.booleans(), st.sampled_from([1, 2, 8]))
 def test_what_h5py_stores_comes_back(
     content: bytes, compression: str | None, shuffle: bool, fletcher32: bool, itemsize: int
@@ -40,7 +39,7 @@ def test_what_h5py_stores_comes_back(
         undone(stored, filters, skipped, len(content) + 1, itemsize)
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=300), st.lists(st.sampled_from(sorted(FILTERS)), max_size=3), st.integers(0, 7))
 def test_any_bytes_give_so_many_or_a_value_error(stored: bytes, filters: list[int], skipped: int) -> None:
     try:

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tfrecord_sources as sources
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ocbench.errors import DataError
@@ -136,7 +136,6 @@ arrays = st.one_of(
 )
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.dictionaries(st.text(max_size=8), arrays, max_size=6))
 def test_every_example_comes_back(features: dict[str, np.ndarray]) -> None:
     found = tfrecord.example(sources.example(features), "it")

@@ -29,7 +29,7 @@ from ocbench.metrics.segmentation import (
 from ocbench.scoring import pooled, scores_of
 
 METRICS = {name: registry.metric(name) for name in LITERAL}
-exact = settings(deadline=None, derandomize=True, max_examples=150)
+exact = settings(max_examples=150)
 
 
 def outcome(mask, labels):

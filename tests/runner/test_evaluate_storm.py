@@ -77,7 +77,7 @@ def storm(tmp_path: Path, scenes: int, kills: int, seconds: float) -> None:
 
 
 def test_a_killed_evaluation_ends_in_the_same_sheet_on_any_number_of_ranks(tmp_path: Path) -> None:
-    storm(tmp_path, scenes=1500, kills=2, seconds=0.2)
+    storm(tmp_path, scenes=600, kills=2, seconds=0.1)
 
 
 @pytest.mark.slow

@@ -15,20 +15,20 @@ import pytest
 
 from ocbench.runs import read_log
 
-LONG = {
-    "toy": ("background_steps=120", "foreground_steps=120", "joint_steps=240"),
-    "toy-duel": ("duel_steps=150", "settle_steps=150"),
+STEPS = {
+    "toy": {"background_steps": 40, "foreground_steps": 40, "joint_steps": 80},
+    "toy-duel": {"duel_steps": 50, "settle_steps": 50},
 }
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 
 
 @pytest.fixture
-def started(toy: Path, squares_dir: Path, training: Any) -> Callable[[str], subprocess.Popen]:
+def started(toy: Path, squares_dir: Path, training: Any) -> Callable[..., subprocess.Popen]:
     """Starts the command in a process of its own; the run is that of `training`."""
 
-    def start(model: str) -> subprocess.Popen:
+    def start(model: str, settings: Sequence[str]) -> subprocess.Popen:
         words = [sys.executable, "-m", "ocbench", "train", model, "--name", "run", "--device", "cpu"]
-        words += ["--save-every", "3", "--eval-every", "0", *(f"--set={setting}" for setting in LONG[model])]
+        words += ["--save-every", "3", "--eval-every", "0", *(f"--set={setting}" for setting in settings)]
         words += ["--data-dir", str(squares_dir), "--runs-dir", str(training.runs)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
@@ -43,25 +43,26 @@ def wait_for(log: Path, updates: int, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "kills"),
+    ("model", "times", "kills"),
     [
-        ("toy", ((30, KILL), (150, TERM), (290, INT))),
-        ("toy-duel", ((40, KILL), (200, KILL))),
-        *(pytest.param(m, tuple((n, KILL) for n in range(15, 300, 30)), marks=pytest.mark.slow) for m in LONG),
+        ("toy", 1, ((12, KILL), (50, TERM), (100, INT))),
+        ("toy-duel", 1, ((12, KILL), (65, KILL))),
+        *(pytest.param(m, 3, tuple((n, KILL) for n in range(15, 300, 30)), marks=pytest.mark.slow) for m in STEPS),
     ],
 )
 def test_a_process_killed_in_each_phase(
-    model: str, kills: Sequence[tuple[int, signal.Signals]], started: Any, training: Any
+    model: str, times: int, kills: Sequence[tuple[int, signal.Signals]], started: Any, training: Any
 ) -> None:
+    settings = [f"{name}={times * steps}" for name, steps in STEPS[model].items()]
     for updates, number in kills:
-        process = started(model)
+        process = started(model, settings)
         wait_for(training.runs / "run-s0" / "log.jsonl", updates, process)
         process.send_signal(number)
         told = process.communicate()[1]
         assert process.returncode == (130 if number == INT else -number), told
-    process = started(model)
+    process = started(model, settings)
     told = process.communicate()[1]
     assert process.returncode == 0, told
     assert "resume" in told
-    undisturbed = training(model, *LONG[model], name="undisturbed-s0", save_every="1000")
+    undisturbed = training(model, *settings, name="undisturbed-s0", save_every="1000")
     assert training.weights(training.runs / "run-s0" / "checkpoints" / "final") == training.weights(undisturbed)

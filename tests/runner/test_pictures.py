@@ -80,7 +80,7 @@ def test_tensorboard_gets_the_numbers_and_forgets_what_comes_again(run_dir: Path
 
 
 def test_without_tensorboard_nothing_is_written(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "SummaryWriter", None)
+    monkeypatch.setattr(pictures, "_event_writer", lambda: None)
     mine = Pictures(run_dir, 0)
     mine.numbers({"total": 1.0}, 1)
     mine.close()
