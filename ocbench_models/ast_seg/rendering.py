@@ -39,12 +39,12 @@ class GlimpseGenerator(nn.Module):
 
 
 def sampling_weights(scale: Tensor, centre: Tensor, glimpse_side: int, image_side: int) -> Tensor:
-    """float32 [N, image_side, glimpse_side]: how much of each glimpse column an image column takes.
+    """float [N, image_side, glimpse_side]: how much of each glimpse column an image column takes.
 
     A glimpse is never turned, so that bilinear sampling with zeros outside is one such matrix along each axis. The
     coordinate is scale * c + (-scale * centre), in this order of rounding: that of torch's `affine_grid`.
     """
-    pixels = torch.arange(image_side, device=scale.device)
+    pixels = torch.arange(image_side, device=scale.device, dtype=scale.dtype)
     centres = (2 * pixels + 1) / image_side - 1
     sampled = scale[:, None] * centres + (-scale * centre)[:, None]
     column = ((sampled + 1) * glimpse_side - 1) / 2

@@ -13,24 +13,26 @@ from torch import Tensor, nn
 from ocbench_models.ast_seg.presets import AstSegConfig
 
 
-def coordinate_grids(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
-    """float32 [2, h, w]: x and y, -1 and 1 at the centres of the border cells."""
-    rows = torch.linspace(-1, 1, height, device=device)
-    columns = torch.linspace(-1, 1, width, device=device)
+def coordinate_grids(
+    height: int, width: int, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """float [2, h, w]: x and y, -1 and 1 at the centres of the border cells."""
+    rows = torch.linspace(-1, 1, height, device=device, dtype=dtype)
+    columns = torch.linspace(-1, 1, width, device=device, dtype=dtype)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack((x, y))
 
 
 def soft_argmax(maps: Tensor, slots: int) -> Tensor:
-    """float32 [B, K, 2 + F]: attention-weighted mean of position and features for each slot.
+    """float [B, K, 2 + F]: attention-weighted mean of position and features for each slot, in float32 or better.
 
     `maps` float [B, K + F, h, w]: K attention logits, then F feature channels. One matrix product does it all; on a GPU
     it should stay in full float32 (TF32 moves a centre by up to 0.03 px).
     """
-    maps = maps.float()
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     batch, _, height, width = maps.shape
     attention = maps[:, :slots].flatten(2).softmax(dim=-1)
-    grids = coordinate_grids(height, width, maps.device).flatten(1).expand(batch, -1, -1)
+    grids = coordinate_grids(height, width, maps.device, maps.dtype).flatten(1).expand(batch, -1, -1)
     values = torch.cat((grids, maps[:, slots:].flatten(2)), dim=1)
     return torch.bmm(attention, values.transpose(1, 2))
 

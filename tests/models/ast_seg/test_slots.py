@@ -27,6 +27,19 @@ def test_one_column_moves_a_sharp_peak_by_its_width():
     torch.testing.assert_close(second - first, torch.tensor([2 / 11, 0.0]))
 
 
+@pytest.mark.parametrize(("down", "right"), [(0, 3), (4, 0), (-2, 5), (3, -1)])
+def test_what_moves_by_cells_is_found_moved_by_as_much(down, right):
+    """The paper's argument for soft-argmax: away from the borders it is equivariant, and appearance does not change."""
+    torch.manual_seed(1)
+    maps = torch.zeros(2, 3 + 4, 24, 32, dtype=torch.float64)
+    maps[:, :3] = -1000.0  # no attention there
+    maps[:, :, 8:14, 10:20] = 3 * torch.randn(2, 7, 6, 10, dtype=torch.float64)
+    before, after = (soft_argmax(m, 3) for m in (maps, maps.roll((down, right), (2, 3))))
+    step = torch.tensor([2 * right / 31, 2 * down / 23], dtype=torch.float64)
+    torch.testing.assert_close(after[..., :2] - before[..., :2], step.expand(2, 3, 2), atol=1e-12, rtol=0)
+    torch.testing.assert_close(after[..., 2:], before[..., 2:], atol=1e-12, rtol=0)
+
+
 def test_refiner(golden, fill):
     given, expected = golden["refine_in"], golden["refine_out"]
     refiner = fill(Refiner(CLEVRTEX), 1)

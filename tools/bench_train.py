@@ -1,0 +1,102 @@
+"""Measures a training step of AST-Seg against the same step written as in the paper, in one run on one thread.
+
+    python tools/bench_train.py [ROUNDS]        prints a table and writes benchmarks/train_ast_seg.json
+
+Forward and backward at batch 4, random weights, train mode, the background given. Both forms take turns on the same
+images; CPU time, ratios of medians. The literal form (tests/literal_ast_seg.py) has transformers' decode head,
+attention pooling as a broadcast product, and `grid_sample`; a test holds that both are equal to 1e-12 in float64.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: one core
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import literal_ast_seg
+import torch
+
+from ocbench import Protocol
+from ocbench_models.ast_seg import AST_SEG
+from ocbench_models.ast_seg.presets import CLEVRTEX
+from ocbench_models.ast_seg.slots import soft_argmax
+
+RESULT = ROOT / "benchmarks" / "train_ast_seg.json"
+BATCH = 4
+CASES = {  # side, slots, settings, least ratio
+    "SegFormer-B3, 64 px": (64, 3, {"pretrained": False}, 1.3),
+    "SegFormer-B3, 128 px": (128, 10, {"pretrained": False}, 1.5),
+    "U-Net, 64 px": (64, 3, {"map_generator": "unet"}, 0.95),
+    "U-Net, 128 px": (128, 10, {"map_generator": "unet"}, 0.95),
+}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def interleaved(rounds: int, ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
+    """The medians of both, in seconds, after one round that does not count."""
+    found = [(seconds(ours), seconds(theirs)) for _ in range(rounds + 1)][1:]
+    return median(one for one, _ in found), median(two for _, two in found)
+
+
+def steps(side: int, slots: int, settings: dict[str, object]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A training step as we compute it, and as the paper writes it."""
+    torch.manual_seed(0)
+    config = replace(CLEVRTEX, background="still", **settings)  # a given background costs nothing
+    model = AST_SEG.build(config, Protocol("bench", 1, (side, side), slots, ()))
+    images, backgrounds = torch.rand(2, BATCH, 3, side, side)
+    stored = (backgrounds * 255).to(torch.uint8)
+
+    def step(network: torch.nn.Module) -> None:
+        network.zero_grad()
+        network.loss(images, "foreground", torch.tensor(0), stored)["total"].backward()
+
+    one, two = model.train(), literal_ast_seg.literal(model).train()
+    return lambda: step(one), lambda: step(two)
+
+
+def pooling(side: int, slots: int) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Soft-argmax of maps of the full image side alone, forward and backward."""
+    maps = torch.randn(BATCH, slots + CLEVRTEX.feature_size, side, side, requires_grad=True)
+    return (
+        lambda: soft_argmax(maps, slots).sum().backward(),
+        lambda: literal_ast_seg.soft_argmax(maps, slots).sum().backward(),
+    )
+
+
+def main(rounds: int = 15) -> None:
+    torch.set_num_threads(1)
+    rows = {}
+    parts = {name: (steps(side, slots, settings), least) for name, (side, slots, settings, least) in CASES.items()}
+    parts["U-Net, 128 px, pooling alone"] = pooling(128, 10), 4.0
+    for name, ((ours, theirs), least) in parts.items():
+        fast, slow = interleaved(rounds, ours, theirs)
+        rows[name] = {"ratio": round(slow / fast, 3), "target": least, "seconds": fast, "literal_seconds": slow}
+        print(f"{name:<32} {1e3 * fast:8.1f} ms   literal {1e3 * slow:8.1f} ms   {slow / fast:5.2f}x   target {least}")
+    record = {
+        "command": f"python tools/bench_train.py {rounds}",
+        "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": os.getloadavg()[0]},
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "batch": BATCH,
+        "steps": rows,
+    }
+    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
