@@ -3,8 +3,8 @@
     python tools/bench_train.py [ROUNDS]        prints a table and writes benchmarks/train_ast_seg.json
 
 Forward and backward at batch 4, random weights, train mode, the background given. Both forms take turns on the same
-images; CPU time, ratios of medians. The literal form (tests/literal_ast_seg.py) has transformers' decode head,
-attention pooling as a broadcast product, and `grid_sample`; a test holds that both are equal to 1e-12 in float64.
+images; CPU time, ratios of medians. The literal form (literal_ast_seg.py beside the model's tests) has transformers'
+decode head, attention pooling as a broadcast product, and `grid_sample`; a test holds both equal to 1e-12 in float64.
 """
 
 import json
@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: one core
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "models" / "ast_seg"))
 
 import literal_ast_seg
 import torch
