@@ -69,7 +69,7 @@ def _offers(kind: str, entries: Iterable[EntryPoint] | None) -> tuple[_Offer, ..
 
 @lru_cache
 def _installed(group: str, path: tuple[str, ...]) -> tuple[_Offer, ...]:
-    """Kept, because the files of every distribution on the path are read for it."""
+    """What is found on `path`, which is sys.path; kept, because the files of every distribution there are read."""
     return _unique(entry_points(group=group))
 
 

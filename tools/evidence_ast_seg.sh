@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Evidence that AST-Seg learns: trains it on the built-in sets and keeps run.json and the score sheets of every run.
 #   bash tools/evidence_ast_seg.sh [GROUP…]      plain ablations fixed tex: all of them, if none is named
-# What has its scores under benchmarks/ast_seg/ is skipped, so that it goes on after an interruption; two calls with
-# different groups may run at once (OMP_NUM_THREADS=1 each on 2 cores). docs/evidence/tables.md is written at the end.
+# What has its scores under benchmarks/ast_seg/ is skipped, so that it goes on after an interruption. Two calls may run at
+# once where they share no run, as `plain` and `ablations` do. docs/evidence/tables.md is written at the end.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 set_up '.[dev]'
@@ -28,32 +28,29 @@ several() { # the same for every seed
     done
 }
 
-references() { # $1: dataset, $2: splits
+references() { # $1: dataset, $2: splits; prepares it first
+    ocbench prepare "$1"
     for model in blank grid kmeans median; do
         one "$model-$1" 0 "$model" "$2" --data "$1"
     done
 }
 
 scenarios() { # $1: dataset, $2: splits
+    references "$@"
     for scenario in ct bt frozen; do
         several "ast-seg-$scenario-$1" ast-seg "$2" --data "$1" --scenario "$scenario"
     done
 }
 
 plain() {
-    ocbench prepare mini-plain
-    references mini-plain test
     scenarios mini-plain test
 }
 
 fixed() {
-    ocbench prepare mini-fixed
-    references mini-fixed test
     scenarios mini-fixed test
 }
 
 tex() {
-    ocbench prepare mini-tex
     references mini-tex test,ood,camo
     several ast-seg-ct-mini-tex ast-seg test,ood,camo --data mini-tex
 }
@@ -66,13 +63,13 @@ ablations() { # of the scenario ct that `plain` trains, too
     several double-slots ast-seg test --data mini-plain -s slots=8
 }
 
-for group in "${@:-plain}"; do
+[ $# -gt 0 ] || set -- plain ablations fixed tex
+for group in "$@"; do
     case $group in
-        plain | fixed | tex | ablations) ;;
+        plain | ablations | fixed | tex) ;;
         *) echo "error: no group '$group': plain ablations fixed tex" >&2 && exit 2 ;;
     esac
 done
-[ $# -gt 0 ] || set -- plain ablations fixed tex
 for group in "$@"; do
     "$group"
 done
