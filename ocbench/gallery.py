@@ -1,7 +1,7 @@
 """The gallery of an evaluation on disk: which scenes it shows, their pictures, what is written beside them. No torch.
 
 `<run>/gallery/<stem>/` holds `gallery.json` and, for scene N of it, `N-NAME.webp`: input, truth, prediction, error and,
-where the model gives them, reconstruction; `layers` and `masks` are the pictures of all slots, row by row in one grid.
+where the model gives them, reconstruction; `layers`, `masks` and `attention` show all slots, row by row in one grid.
 Pictures are lossless; every name is made here, never of a scene's key.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from ocbench import imaging, storage
 from ocbench.errors import RunError
-from ocbench.panels import COLOURS, coloured, places
+from ocbench.panels import COLOURS, coloured, heat_maps, places
 from ocbench.runs import read_json, write_json
 from ocbench.scene import Outcome
 from ocbench.slices import object_facts
@@ -59,7 +59,7 @@ class Entry:
     scores: Mapping[str, float]  # fractions, or in the metric's own unit; those that are finite
     objects: Sequence[Mapping[str, Any]]  # id, pixels, best_iou, colour, and the facts of `object_facts`
     slots: Sequence[Slot]
-    pictures: Mapping[str, str]  # input, truth, prediction, error, reconstruction, layers, masks -> file
+    pictures: Mapping[str, str]  # input, truth, prediction, error, reconstruction, layers, masks, attention -> file
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,12 @@ def drawn_entry(
     weights: np.ndarray,
     layers: np.ndarray | None,
     centres: np.ndarray | None,
+    attention: np.ndarray | None = None,
 ) -> tuple[Entry, dict[str, np.ndarray]]:
     """The entry of one scene and its pictures by name, uint8 [h, w, 3].
 
-    `weights` are float32 [S, H, W], `layers` float32 [S, 3, H, W] in [0, 1], `centres` float32 [S, 2].
+    `weights` are float32 [S, H, W], `layers` float32 [S, 3, H, W] in [0, 1], `centres` float32 [S, 2], `attention`
+    float32 [S, h, w].
     """
     scene, (true, predicted) = outcome.scene, places(outcome)
     pictures = {
@@ -127,6 +129,8 @@ def drawn_entry(
         pictures["reconstruction"] = _bytes(outcome.reconstruction)
     if layers is not None:
         pictures["layers"] = grid(layers.transpose(0, 2, 3, 1))
+    if attention is not None:
+        pictures["attention"] = grid(heat_maps(attention, scene.mask.shape))
     names = {name: f"{number:04d}-{name}.webp" for name in pictures}
     scores = {
         name: value

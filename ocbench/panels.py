@@ -38,6 +38,18 @@ def coloured(labels: np.ndarray, places: Mapping[int, int]) -> np.ndarray:
     return colours[labels]
 
 
+def heat_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """float32 [S, H, W, 3] in [0, 1] of maps float [S, h, w] >= 0: black at 0, by red and yellow to white at the most.
+
+    Each map has its own scale. Cells stay squares: their colours are not mixed.
+    """
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    heat = np.nan_to_num(maps / np.where(highest > 0, highest, 1)).astype(np.float32)
+    rows, columns = (np.arange(large) * small // large for large, small in zip(size, maps.shape[1:], strict=True))
+    large = heat[:, rows][:, :, columns, None]
+    return np.clip(3 * large - np.arange(3, dtype=np.float32), 0, 1)
+
+
 def places(outcome: Outcome) -> tuple[dict[int, int], dict[int, int]]:
     """The colour of each true id and of each predicted label: a pair gets one colour, the largest overlaps first.
 

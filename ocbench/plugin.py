@@ -93,6 +93,7 @@ class Prediction:
     layers: torch.Tensor | None = None  # float32 [B, S, 3, H, W], what each slot draws; only with detail
     centres: torch.Tensor | None = None  # float32 [B, S, 2], x and y in [-1, 1]; only with detail
     alternatives: Mapping[str, torch.Tensor] | None = None  # other masks that papers score, like `weights`
+    attention: torch.Tensor | None = None  # float32 [B, S, h, w], where each slot looked; only with detail
 
 
 class Model(Protocol):

@@ -7,13 +7,25 @@ import pytest
 from PIL import Image
 
 from ocbench import Outcome, Scene
-from ocbench.panels import BACKGROUND, COLOURS, Panel, coloured, places, write_panels
+from ocbench.panels import BACKGROUND, COLOURS, Panel, coloured, heat_maps, places, write_panels
 
 MASK = np.repeat(np.repeat(np.array([[0, 0, 1], [0, 2, 1], [0, 2, 0]], np.uint8), 4, 0), 4, 1)
 
 
 def outcome(labels: np.ndarray, reconstruction: np.ndarray | None = None) -> Outcome:
     return Outcome(Scene("a", np.zeros((*MASK.shape, 3), np.uint8), MASK), labels, reconstruction)
+
+
+def test_heat_goes_from_black_to_white_each_map_on_its_own_scale():
+    maps = np.array([[[0.0, 0.5], [0.25, 1.0]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
+    heat = heat_maps(np.concatenate((maps[:1] / 10, maps)), (6, 4))
+    assert heat.shape == (3, 6, 4, 3)
+    assert np.allclose(heat[0], heat[1])
+    assert not heat[2].any()
+    assert heat[0, 0, 0].tolist() == [0, 0, 0]
+    assert heat[0, 5, 3].tolist() == [1, 1, 1]
+    assert np.allclose(heat[0, 2, 2], [1, 0.5, 0])
+    assert (heat[0, :3, :2] == heat[0, 0, 0]).all()
 
 
 def test_a_pair_has_one_colour_and_the_background_none():

@@ -13,7 +13,7 @@ import numpy as np
 from ocbench.gallery import Entry, Gallery
 from ocbench.html.collect import Found, Scored
 
-SLOTS = ("layers", "masks")  # grids of small pictures
+SLOTS = ("layers", "masks", "attention")  # grids of small pictures
 SLOT_SIDE = 64  # pixels: more than the page shows of a slot
 EXACT = ("truth", "prediction", "error")  # few colours: small as they are, and ugly with loss
 T = TypeVar("T")

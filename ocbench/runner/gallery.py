@@ -93,11 +93,11 @@ def _drawn(
     rebuilt = one(found.reconstruction)
     outcome = Outcome(scene, labels_of(soft), None if rebuilt is None else rebuilt.transpose(1, 2, 0))
     # what belongs to other masks than the scored ones, with another number of slots, is not shown
-    layers, centres = (
+    layers, centres, attention = (
         value if value is not None and len(value) == len(soft) else None
-        for value in (one(found.layers), one(found.centres))
+        for value in (one(found.layers), one(found.centres), one(found.attention))
     )
-    return drawn_entry(number, pick, outcome, soft, layers, centres)
+    return drawn_entry(number, pick, outcome, soft, layers, centres, attention)
 
 
 def _size(scenes: Sequence[Scene], made: Sequence[tuple[Entry, Mapping[str, Any]]]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from ocbench_models.ast_seg.backbones import SegFormer, map_generator
 from ocbench_models.ast_seg.background import BackgroundAutoencoder, StillBackground, robust_loss
 from ocbench_models.ast_seg.presets import AstSegConfig
 from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths, place
-from ocbench_models.ast_seg.slots import Refiner, Slots, decode, soft_argmax
+from ocbench_models.ast_seg.slots import Refiner, Slots, attention, decode, soft_argmax
 
 
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
@@ -43,8 +43,11 @@ class Foreground(nn.Module):
         self.background_activation = nn.Parameter(torch.tensor(float(config.background_activation)))
 
     def forward(self, images: Tensor) -> Slots:
-        maps = self.map_generator(images)
-        with torch.autocast(images.device.type, enabled=False):
+        return self.read(self.map_generator(images))
+
+    def read(self, maps: Tensor) -> Slots:
+        """The slots that maps, float [B, K + F, h, w], stand for."""
+        with torch.autocast(maps.device.type, enabled=False):
             latents = soft_argmax(maps, self.slots)
             return decode(self.refiner(latents) if self.refiner is not None else latents, self.config)
 
@@ -132,7 +135,12 @@ class AstSeg(nn.Module):
 
     def predict(self, images: Tensor, detail: bool = False) -> Prediction:
         """Shares of background and slots, and the image that they make."""
-        return self._predict(images, self.foreground(images), detail)
+        maps = self.foreground.map_generator(images)
+        found = self._predict(images, self.foreground.read(maps), detail)
+        if detail:
+            looked = attention(maps, self.foreground.slots)
+            found.attention = torch.cat((torch.zeros_like(looked[:, :1]), looked), dim=1)
+        return found
 
     def edit(self, images: Tensor, drop: Sequence[int], move: Mapping[int, tuple[float, float]]) -> Prediction:
         """The scene without the slots `drop`, or with slots moved by (dx, dy); slots count from 1, 0 is background."""

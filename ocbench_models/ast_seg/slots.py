@@ -23,18 +23,26 @@ def coordinate_grids(
     return torch.stack((x, y))
 
 
+def attention(maps: Tensor, slots: int) -> Tensor:
+    """float [B, K, h, w], summing to 1 over the map, in float32 or better: where each slot looks.
+
+    `maps` float [B, K + F, h, w]: K attention logits, then F feature channels.
+    """
+    logits = maps[:, :slots].to(torch.promote_types(maps.dtype, torch.float32))
+    return logits.flatten(2).softmax(dim=-1).unflatten(2, maps.shape[2:])
+
+
 def soft_argmax(maps: Tensor, slots: int) -> Tensor:
     """float [B, K, 2 + F]: attention-weighted mean of position and features for each slot, in float32 or better.
 
-    `maps` float [B, K + F, h, w]: K attention logits, then F feature channels. One matrix product does it all; on a GPU
-    it should stay in full float32 (TF32 moves a centre by up to 0.03 px).
+    `maps` as for `attention`. One matrix product does it all; on a GPU it should stay in full float32 (TF32 moves a
+    centre by up to 0.03 px).
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     batch, _, height, width = maps.shape
-    attention = maps[:, :slots].flatten(2).softmax(dim=-1)
     grids = coordinate_grids(height, width, maps.device, maps.dtype).flatten(1).expand(batch, -1, -1)
     values = torch.cat((grids, maps[:, slots:].flatten(2)), dim=1)
-    return torch.bmm(attention, values.transpose(1, 2))
+    return torch.bmm(attention(maps, slots).flatten(2), values.transpose(1, 2))
 
 
 class Refiner(nn.Module):

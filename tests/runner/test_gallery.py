@@ -26,7 +26,8 @@ class Drawn(nn.Module):
         layers = weights[:, :, None].expand(-1, -1, 3, -1, -1) if detail else None
         centres = torch.zeros(len(images), 3, 2) if detail else None
         few = torch.ones(len(images), 1, *images.shape[2:])
-        return Prediction(weights, images * 0.5, layers, centres, {"flipped": weights.flip(1), "few": few})
+        attention = weights[:, :, ::2, ::2] if detail else None
+        return Prediction(weights, images * 0.5, layers, centres, {"flipped": weights.flip(1), "few": few}, attention)
 
 
 @pytest.fixture
@@ -78,8 +79,9 @@ def test_other_masks_are_those_that_were_scored(tmp_path, test_split):
     own, flipped, few = (load_gallery(tmp_path / name) for name in ("None", "flipped", "few"))
     pixels = [[[slot.pixels for slot in entry.slots] for entry in one.entries] for one in (own, flipped)]
     assert [counts[::-1] for counts in pixels[0]] == pixels[1]
-    assert "layers" in flipped.entries[0].pictures
-    assert "layers" not in few.entries[0].pictures  # those of three slots say nothing of one
+    assert {"layers", "attention"} <= set(flipped.entries[0].pictures)
+    assert not {"layers", "attention"} & set(few.entries[0].pictures)  # those of three slots say nothing of one
+    assert flipped.picture(flipped.entries[0], "attention").shape == (32, 32, 3)
     with pytest.raises(UnknownNameError, match="set of masks"):
         save_gallery(tmp_path / "x", Drawn(), scenes, rows, count=4, seed=0, masks="fliped")
     assert not (tmp_path / "x").exists()

@@ -6,6 +6,9 @@ const NAMES = {
   error: "errors",
   reconstruction: "reconstruction",
 };
+// of each slot
+const SLOT_NAMES = { layers: "layer", masks: "mask", attention: "attention" };
+const SLOT_WORDS = { layers: "what each draws", masks: "its mask", attention: "where it looked" };
 const ERRORS = { missed: "#e69f00", false: "#56b4e9", confused: "#cc79a7" };
 const box = {
   dialog: $("lightbox"),
@@ -33,7 +36,7 @@ function tile(entry, name, slot) {
   return el("div", {
     class: "tile",
     role: "img",
-    "aria-label": `${name === "layers" ? "layer" : "mask"} of slot ${slot}`,
+    "aria-label": `${SLOT_NAMES[name]} of slot ${slot}`,
     style: {
       "background-image": `url("${entry.pictures[name]}")`,
       "background-size": `${100 * columns}% ${100 * lines}%`,
@@ -62,20 +65,22 @@ function centres(entry) {
   return overlay;
 }
 
+const slotPictures = (entry) => Object.keys(SLOT_NAMES).filter((name) => entry.pictures[name]);
+
 function slotFigure(entry, one) {
   const object = entry.objects.find((other) => other.id === one.object);
   const words = [`slot ${one.slot}`];
   if (entry.background && one.slot === 0) words.push("background");
   if (one.object !== null) words.push(`object ${one.object}, IoU\u00a0${(100 * one.iou).toFixed(0)}\u00a0%`);
   else if (one.pixels === 0) words.push("wins no pixel");
-  const pair = ["layers", "masks"].filter((name) => entry.pictures[name]).map((name) => tile(entry, name, one.slot));
+  const tiles = slotPictures(entry).map((name) => tile(entry, name, one.slot));
   const swatch = object?.colour
     ? el("span", { class: "swatch", "aria-hidden": "true", style: { background: object.colour } })
     : null;
   return el(
     "figure",
     { class: one.pixels ? null : "idle" },
-    el("div", { class: pair.length > 1 ? "pair" : null }, ...pair),
+    el("div", { class: tiles.length > 1 ? `tiles of-${tiles.length}` : null }, ...tiles),
     el("figcaption", {}, swatch, words.join(" · ")),
   );
 }
@@ -188,10 +193,15 @@ function drawBox() {
         " show attention centres",
       )
     : null;
-  const slots = ["layers", "masks"].some((name) => entry.pictures[name])
+  const there = slotPictures(entry);
+  const slots = there.length
     ? [
-        el("h3", { text: entry.pictures.layers ? "Slots: what each draws, and its mask" : "Slots: the mask of each" }),
-        el("div", { class: "slots" }, ...entry.slots.map((one) => slotFigure(entry, one))),
+        el("h3", { text: `Slots: ${there.map((name) => SLOT_WORDS[name]).join(", ")}` }),
+        el(
+          "div",
+          { class: `slots${there.length > 2 ? " wide" : ""}` },
+          ...entry.slots.map((one) => slotFigure(entry, one)),
+        ),
       ]
     : [];
   box.body.replaceChildren(

@@ -152,6 +152,17 @@ def test_prediction_in_detail(tiny, protocol):
     torch.testing.assert_close(blended, found.reconstruction)
 
 
+def test_attention_is_where_the_centres_come_from(tiny, protocol):
+    model = AST_SEG.build(replace(tiny, refiner="none"), protocol).eval()
+    found = model.predict(torch.rand(2, 3, 32, 32), detail=True)
+    assert not found.attention[:, 0].any()  # the background looks nowhere
+    looked = found.attention[:, 1:]
+    torch.testing.assert_close(looked.sum((2, 3)), torch.ones(2, 3))
+    across = torch.linspace(-1, 1, looked.shape[3])
+    torch.testing.assert_close((looked.sum(2) * across).sum(2), found.centres[:, 1:, 0])
+    assert model.predict(torch.rand(2, 3, 32, 32)).attention is None
+
+
 def test_slots_can_be_dropped_and_moved(tiny, protocol):
     torch.manual_seed(0)
     model = AST_SEG.build(replace(tiny, background_activation=0.0), protocol).eval()
