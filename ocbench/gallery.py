@@ -18,7 +18,7 @@ import numpy as np
 
 from ocbench import imaging, storage
 from ocbench.errors import RunError
-from ocbench.panels import COLOURS, coloured, heat_maps, places
+from ocbench.panels import COLOURS, as_bytes, coloured, heat_maps, places
 from ocbench.runs import read_json, write_json
 from ocbench.scene import Outcome
 from ocbench.slices import object_facts
@@ -126,7 +126,7 @@ def drawn_entry(
         "masks": grid(np.repeat(weights[..., None], 3, axis=3)),
     }
     if outcome.reconstruction is not None:
-        pictures["reconstruction"] = _bytes(outcome.reconstruction)
+        pictures["reconstruction"] = as_bytes(outcome.reconstruction)
     if layers is not None:
         pictures["layers"] = grid(layers.transpose(0, 2, 3, 1))
     if attention is not None:
@@ -169,7 +169,7 @@ def grid(pictures: np.ndarray) -> np.ndarray:
     columns = grid_columns(count)
     rows = -(-count // columns)
     padded = np.zeros((rows * columns, height, width, 3), np.uint8)
-    padded[:count] = _bytes(pictures)
+    padded[:count] = as_bytes(pictures)
     tiles = padded.reshape(rows, columns, height, width, 3)
     return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3, 4)).reshape(rows * height, columns * width, 3)
 
@@ -177,10 +177,6 @@ def grid(pictures: np.ndarray) -> np.ndarray:
 def grid_columns(slots: int) -> int:
     """How many pictures of slots stand side by side."""
     return math.isqrt(max(slots - 1, 0)) + 1
-
-
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
 
 
 def _objects(row: Mapping[str, Any], outcome: Outcome, true: Mapping[int, int]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ocbench.errors import DataError
 from ocbench.scene import Protocol
@@ -27,9 +27,14 @@ SAVE_NUMBERS = "save the number of the object at each pixel, one byte, as a grey
 MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 
 
-def decode_image(data: bytes, name: str = "image") -> np.ndarray:
-    """uint8 [H, W, 3] RGB of an encoded picture; alpha is dropped, grey and palette are expanded. DataError if cut."""
+def decode_image(data: bytes, name: str = "image", upright: bool = False) -> np.ndarray:
+    """uint8 [H, W, 3] RGB of an encoded picture; alpha is dropped, grey and palette are expanded. DataError if cut.
+
+    `upright` turns it as its EXIF orientation says, which is how a camera's pictures are shown.
+    """
     picture = _open(data, name)
+    if upright:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode not in MODES:
         raise DataError(
             f"{name} is no 8-bit picture", expected="RGB, RGBA, grey or palette", found=f"mode {picture.mode}"
@@ -134,12 +139,38 @@ def fit_image(image: np.ndarray, protocol: Protocol) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
     if protocol.image_filter == "bilinear-antialias":
-        return np.asarray(
-            Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
-        )
+        return _antialiased(image, height, width)
     if protocol.image_filter == "bilinear":
         return _bilinear(image, height, width)
     return _nearest(image, height, width, protocol.image_filter)
+
+
+def fit_picture(image: np.ndarray, size: tuple[int, int], fit: str) -> np.ndarray:
+    """uint8 [*size, 3] of a picture of any shape, resized with antialiasing.
+
+    `fit` is crop (what its middle shows in the shape of `size`), pad (all of it, with its mean colour beside it) or
+    none (it has that size; else DataError).
+    """
+    (height, width), (rows, columns) = size, image.shape[:2]
+    if fit == "none":
+        if (rows, columns) != size:
+            raise DataError(
+                "a picture is of another size than the model's", expected=f"{height}x{width}",
+                found=f"{rows}x{columns}", hint="--fit crop, or --fit pad",
+            )  # fmt: skip
+        return np.ascontiguousarray(image)
+    if fit == "crop":
+        down, across = min(rows, round(columns * height / width)), min(columns, round(rows * width / height))
+        top, left = (rows - down) // 2, (columns - across) // 2
+        image = image[top : top + max(down, 1), left : left + max(across, 1)]
+    else:
+        down, across = max(rows, round(columns * height / width)), max(columns, round(rows * width / height))
+        whole = np.empty((down, across, 3), np.uint8)
+        whole[:] = np.rint(image.mean(axis=(0, 1)))
+        top, left = (down - rows) // 2, (across - columns) // 2
+        whole[top : top + rows, left : left + columns] = image
+        image = whole
+    return _antialiased(image, height, width)
 
 
 def fit_mask(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
@@ -168,6 +199,11 @@ def _cropped(array: np.ndarray, protocol: Protocol) -> np.ndarray:
             found=f"{array.shape[0]}x{array.shape[1]}",
         )
     return array[top : top + side, left : left + side]
+
+
+def _antialiased(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pillow's BILINEAR, a triangle as wide as the scale."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _nearest(array: np.ndarray, height: int, width: int, rule: str) -> np.ndarray:

@@ -18,6 +18,7 @@ COLOURS = (
 )  # fmt: skip
 SHEET_COLUMNS = 6  # scenes side by side, each with its mask
 CURVES = 4  # side by side
+SLOT_SIDE = 128  # pixels, of a slot's picture, about
 INCHES = 1.35  # of one picture's side
 
 
@@ -36,6 +37,11 @@ def coloured(labels: np.ndarray, places: Mapping[int, int]) -> np.ndarray:
     for label, place in places.items():
         colours[label] = COLOURS[place % len(COLOURS)]
     return colours[labels]
+
+
+def as_bytes(picture: np.ndarray) -> np.ndarray:
+    """uint8 of floats in [0, 1] of any shape, clipped and rounded; NaN is black."""
+    return np.rint(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
 
 
 def heat_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -68,27 +74,63 @@ def places(outcome: Outcome) -> tuple[dict[int, int], dict[int, int]]:
     return true, found | {p: len(true) + extra for extra, p in enumerate(spare)}
 
 
+def overlay(image: np.ndarray, labels: np.ndarray, background: int) -> np.ndarray:
+    """uint8 [H, W, 3]: the picture, uint8 [H, W, 3], each segment tinted and outlined but that label.
+
+    `labels` uint8 [h, w] may be smaller; its cells are then drawn as they are.
+    """
+    rows, columns = (np.arange(large) * small // large for large, small in zip(image.shape, labels.shape, strict=False))
+    labels = labels[rows][:, columns]
+    others = [int(label) for label in np.unique(labels) if label != background]
+    colours = coloured(labels, {label: place for place, label in enumerate(others)}).astype(np.float32)
+    inside = (labels != background)[..., None]
+    drawn = np.where(inside, 0.5 * image + 0.5 * colours, image)
+    edge = np.zeros(labels.shape, bool)
+    edge[1:] |= labels[1:] != labels[:-1]
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    drawn[edge] = 255
+    return np.rint(drawn).astype(np.uint8)
+
+
+def slot_rows(rows: Sequence[np.ndarray], gap: int = 2) -> np.ndarray:
+    """uint8 [h, w, 3]: pictures of slots, float [S, H, W, 3] in [0, 1] each row, side by side, row below row.
+
+    Small pictures are drawn larger, by a whole number.
+    """
+    lines = []
+    times = max(1, SLOT_SIDE // max(rows[0].shape[1:3]))
+    for row in (row.repeat(times, axis=1).repeat(times, axis=2) for row in rows):
+        framed = np.pad(row, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=1.0)
+        lines.append(np.concatenate(list(framed), axis=1))
+    return as_bytes(np.concatenate(lines)[:-gap, :-gap])
+
+
 def write_panels(path: Path, panels: Sequence[Panel]) -> None:
     """Writes the picture: input, truth, prediction, reconstruction and background, as far as they are there."""
+    columns = {name: [draw(panel) for panel in panels] for name, draw in COLUMNS.items() if draw(panels[0]) is not None}
+    texts = ["\n".join(f"{label} {value:.0f}" for label, value in panel.scores.items()) for panel in panels]
+    write_rows(path, columns, texts)
+
+
+def write_rows(path: Path, columns: Mapping[str, Sequence[Any]], texts: Sequence[str]) -> None:
+    """Writes pictures, uint8 [h, w, 3] or float in [0, 1], in columns under their names; a text beside each row."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    columns = {name: draw for name, draw in COLUMNS.items() if draw(panels[0]) is not None}
     figure, axes = pyplot.subplots(
-        len(panels), len(columns), squeeze=False, layout="constrained",
-        figsize=(INCHES * len(columns) + 0.9, INCHES * len(panels) + 0.35), facecolor="white",
+        len(texts), len(columns), squeeze=False, layout="constrained",
+        figsize=(INCHES * len(columns) + 0.9, INCHES * len(texts) + 0.35), facecolor="white",
     )  # fmt: skip
-    for row, panel in zip(axes, panels, strict=True):
-        for axis, (name, draw) in zip(row, columns.items(), strict=True):
-            axis.imshow(draw(panel), interpolation="nearest")
+    for place, (row, text) in enumerate(zip(axes, texts, strict=True)):
+        for axis, (name, pictures) in zip(row, columns.items(), strict=True):
+            axis.imshow(pictures[place], interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
-            if panel is panels[0]:
+            if place == 0:
                 axis.set_title(name, fontsize=9)
-        text = "\n".join(f"{label} {value:.0f}" for label, value in panel.scores.items())
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8, color="#444444")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

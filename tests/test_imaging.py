@@ -231,3 +231,26 @@ def test_a_picture_smaller_than_the_crop_is_refused(shape: tuple[int, ...]) -> N
 @given(arrays(np.uint8, (6, 7)))
 def test_objects_are_the_labels_above_zero(mask: np.ndarray) -> None:
     assert imaging.object_count(mask) == len({*mask.ravel().tolist()} - {0})
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(60, 90), (90, 60), (7, 200), (64, 64), (1, 1), (129, 128)])
+@pytest.mark.parametrize("size", [(64, 64), (32, 64)])
+def test_a_picture_of_any_shape_is_fitted(rows, columns, size):
+    picture = np.zeros((rows, columns, 3), np.uint8)
+    picture[:, columns // 2 :] = 200
+    for fit in ("crop", "pad"):
+        found = imaging.fit_picture(picture, size, fit)
+        assert (found.shape, found.dtype) == ((*size, 3), np.uint8)
+
+
+def test_the_middle_is_cropped_and_the_mean_is_padded():
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[:, 20:60] = 100
+    assert (imaging.fit_picture(picture, (40, 40), "crop") == 100).all()
+    padded = imaging.fit_picture(picture, (80, 80), "pad")
+    assert (padded[:20] == 50).all()
+    assert (padded[60:] == 50).all()
+    assert np.array_equal(padded[20:60], picture)
+    assert np.array_equal(imaging.fit_picture(picture, (40, 80), "none"), picture)
+    with pytest.raises(DataError, match="of another size"):
+        imaging.fit_picture(picture, (40, 40), "none")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ocbench import Outcome, Scene
-from ocbench.panels import BACKGROUND, COLOURS, Panel, coloured, heat_maps, places, write_panels
+from ocbench.panels import BACKGROUND, COLOURS, Panel, coloured, heat_maps, overlay, places, slot_rows, write_panels
 
 MASK = np.repeat(np.repeat(np.array([[0, 0, 1], [0, 2, 1], [0, 2, 0]], np.uint8), 4, 0), 4, 1)
 
@@ -65,3 +65,22 @@ def test_the_picture_has_a_column_for_all_there_is(tmp_path, parts, columns):
     white = np.flatnonzero((pixels < 250).any(axis=2).any(axis=0))
     assert pixels.shape[1] == pytest.approx(110 * (1.35 * columns + 0.9), abs=2)
     assert white.size
+
+
+def test_an_overlay_tints_and_outlines_all_but_the_background():
+    image = np.full((24, 24, 3), 100, np.uint8)
+    labels = np.zeros((12, 12), np.uint8)
+    labels[4:8, 4:8] = 3
+    drawn = overlay(image, labels, background=0)
+    assert tuple(drawn[0, 0]) == (100, 100, 100)
+    assert tuple(drawn[12, 12]) == tuple(np.rint(50 + np.array(COLOURS[0]) / 2).astype(int))
+    assert tuple(drawn[8, 12]) == (255, 255, 255)
+    assert (overlay(image, labels, background=3)[12, 12] == 100).all()
+
+
+def test_slots_stand_in_columns():
+    rows = [np.zeros((3, 64, 64, 3)), np.ones((3, 64, 64, 3))]
+    drawn = slot_rows(rows)
+    assert drawn.shape == (2 * 128 + 2, 3 * 128 + 4, 3)
+    assert not drawn[:128, :128].any()
+    assert drawn[130:].min() == 255

@@ -21,7 +21,7 @@ from ocbench.recipe import versions
 from ocbench.runner import checkpoint
 from ocbench.runner.device import Place, place
 from ocbench.runner.gallery import save_gallery
-from ocbench.runner.outcomes import images_of, outcomes, predict, predicted
+from ocbench.runner.outcomes import device_of, images_of, outcomes, predict, predicted
 from ocbench.runner.restore import load_model
 from ocbench.runner.rows import Rows
 from ocbench.runs import RunConfig, ScoreSheet, json_lines, sheet_name
@@ -89,7 +89,7 @@ class _Work:
     def __init__(self, model: nn.Module, scenes: Sequence[Scene], options: Options) -> None:
         self.model, self.scenes, self.options = model, scenes, options
         self.metrics = [registry.metric(name) for name in options.metrics]
-        self.device, self.digest = _device_of(model), checkpoint.weights_digest(model)
+        self.device, self.digest = device_of(model), checkpoint.weights_digest(model)
         self.keys = scenes.keys if isinstance(scenes, PreparedSplit) else tuple(scene.key for scene in scenes)
 
     def identity(self) -> dict[str, Any]:
@@ -156,12 +156,8 @@ def _watched(
 
 def _outcomes(model: nn.Module, scenes: Any, options: Options) -> Any:
     return outcomes(
-        model, scenes, _device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks
+        model, scenes, device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks
     )
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def evaluate_run(
@@ -242,7 +238,7 @@ def _draw(path: Path, model: nn.Module, scenes: PreparedSplit, options: Options,
     """Draws the first scenes: input, truth, prediction, reconstruction and, where slot 0 is it, the background."""
     shown = list(islice(iter(scenes), options.panels))
     metrics = [registry.metric(name) for name in ("miou", "ari_fg")]
-    drawn = predict(model, images_of(shown, _device_of(model)), options.seed, 0, detail=True)
+    drawn = predict(model, images_of(shown, device_of(model)), options.seed, 0, detail=True)
     behind: list[Any] = [None] * len(shown)
     if has_background and drawn.layers is not None:
         behind = list(drawn.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1))

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ocbench.errors import UnknownNameError
 from ocbench.gallery import Entry, Gallery, Pick, choose, drawn_entry, grid_columns, write_gallery
 from ocbench.plugin import Prediction
 from ocbench.prepared import PreparedSplit
 from ocbench.runner.checkpoint import weights_digest
-from ocbench.runner.outcomes import images_of, predict
+from ocbench.runner.outcomes import device_of, images_of, predict, weights_of
 from ocbench.scene import Outcome, Scene, labels_of
 
 
@@ -42,8 +41,8 @@ def save_gallery(
     wanted = {pick.row["key"]: (number, pick) for number, pick in enumerate(picks)}
     slots = 1
     for start, batch in _batches(scenes, batch_size, wanted):
-        found = predict(model, images_of(batch, _device_of(model)), seed, start, detail=True)
-        weights = _weights(found, masks)
+        found = predict(model, images_of(batch, device_of(model)), seed, start, detail=True)
+        weights = weights_of(found, masks)
         slots = weights.shape[1]
         for place, scene in enumerate(batch):
             if scene.key in wanted:
@@ -66,20 +65,6 @@ def _batches(
         if any(scene.key in wanted for scene in batch):
             yield start, batch
         start += len(batch)
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-
-
-def _weights(found: Prediction, masks: str | None) -> torch.Tensor:
-    """float32 [B, S, H, W]: the model's own masks, or those that were scored instead."""
-    if masks is None:
-        return found.weights
-    known = found.alternatives or {}
-    if masks not in known:
-        raise UnknownNameError("set of masks", masks, known)
-    return known[masks]
 
 
 def _drawn(

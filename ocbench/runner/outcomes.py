@@ -42,6 +42,21 @@ def outcomes(
         yield from predicted(model, batch, device, seed, start, masks)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model lies; the CPU, where it has no tensors."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
+def weights_of(prediction: Prediction, masks: str | None) -> torch.Tensor:
+    """float32 [B, S, H, W]: the model's own masks, or those of its alternatives that `masks` names."""
+    if masks is None:
+        return prediction.weights
+    known = prediction.alternatives or {}
+    if masks not in known:
+        raise UnknownNameError("set of masks", masks, known)
+    return known[masks]
+
+
 def images_of(scenes: Iterable[Scene], device: torch.device) -> torch.Tensor:
     """float32 [B, 3, H, W] in [0, 1]."""
     stacked = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
@@ -78,13 +93,8 @@ def predicted(
     """The outcomes of one batch, whose first scene has index `start`, by a model in eval mode; see `outcomes`."""
     images = images_of(batch, device)
     prediction = predict(model, images, seed, start)
-    weights = prediction.weights
-    if masks is not None:
-        known = prediction.alternatives or {}
-        if masks not in known:
-            raise UnknownNameError("set of masks", masks, known)
-        weights = known[masks]
-        _check_weights(weights, images)
+    weights = weights_of(prediction, masks)
+    _check_weights(weights, images)
     soft = weights.float().cpu().numpy()
     bad = np.flatnonzero(~np.isfinite(soft).all(axis=(1, 2, 3)))
     if len(bad):  # the arg-max of such weights would be scored as if it meant something
