@@ -17,7 +17,9 @@ _HOMES = {
         "Scene", "Outcome", "Metric", "Split", "Protocol", "Part", "Download", "DatasetSpec", "check_scene",
         "contingency_table", "labels_of",
     ),
-    "ocbench.plugin": ("Model", "ModelPlugin", "Phase", "Optimizer", "Prediction", "Constant", "WarmupThenDrops"),
+    "ocbench.plugin": (
+        "Model", "ModelPlugin", "Variant", "Phase", "Optimizer", "Prediction", "Constant", "WarmupThenDrops",
+    ),
     "ocbench.prepared": ("open_dataset",),
     "ocbench.runner.evaluate": ("evaluate",),
     "ocbench.runner.restore": ("load_model",),

@@ -126,12 +126,42 @@ def write_rows(path: Path, columns: Mapping[str, Sequence[Any]], texts: Sequence
     for place, (row, text) in enumerate(zip(axes, texts, strict=True)):
         for axis, (name, pictures) in zip(row, columns.items(), strict=True):
             axis.imshow(pictures[place], interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.spines[:].set_visible(False)
+            _bare(axis)
             if place == 0:
                 axis.set_title(name, fontsize=9)
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8, color="#444444")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def write_scene(
+    path: Path, pictures: Mapping[str, np.ndarray], titles: Sequence[str], rows: Mapping[str, np.ndarray]
+) -> None:
+    """Writes one scene: pictures under their names; below, a column a slot, named rows of float [S, H, W, 3]."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    heights = INCHES + 0.4, INCHES * len(rows) + 0.5
+    width = INCHES * max(len(pictures), len(titles))
+    figure = pyplot.figure(figsize=(width, sum(heights)), layout="constrained", facecolor="white")
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).ravel()
+    axes = [*top.subplots(1, len(pictures), squeeze=False)[0]]
+    for axis, (name, picture) in zip(axes, pictures.items(), strict=True):
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title(name, fontsize=8)
+    grid = bottom.subplots(len(rows), len(titles), squeeze=False)
+    for line, (name, drawn) in zip(grid, rows.items(), strict=True):
+        axes += [*line]
+        line[0].set_ylabel(name, fontsize=8)
+        for axis, picture in zip(line, drawn, strict=True):
+            axis.imshow(picture.clip(0, 1), interpolation="nearest")
+    for axis, title in zip(grid[0], titles, strict=True):
+        axis.set_title(title, fontsize=7)
+    for axis in axes:
+        _bare(axis)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
@@ -201,6 +231,13 @@ def write_curves(path: Path, title: str, log: Sequence[Mapping[str, Any]], note:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _bare(axis: Any) -> None:
+    """Nothing but the picture and its words."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
 
 
 COLUMNS: Mapping[str, Callable[[Panel], np.ndarray | None]] = {

@@ -132,6 +132,16 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A change of a model that its authors report: one row of their ablation table."""
+
+    summary: str
+    settings: tuple[str, ...] = ()  # KEY=VALUE, as of `train --set`
+    scenario: str | None = None  # None: the default one
+    published: str | None = None  # its system in the published tables
+
+
+@dataclass(frozen=True)
 class ModelPlugin:
     """Everything that the core must know of a model, in one record named by one entry point."""
 
@@ -142,5 +152,6 @@ class ModelPlugin:
     build: Callable[[Any, DataProtocol], Any]  # (config, protocol) -> torch.nn.Module
     has_background: bool = True  # whether slot 0 is the background
     published: Mapping[str, str] = field(default_factory=dict)  # scenario -> system in the published tables
+    variants: tuple[Variant, ...] = ()
     citation: str = ""
     license: str = ""

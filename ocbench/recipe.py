@@ -28,6 +28,18 @@ class Recipe:
     config: Any
     changed: tuple[str, ...]  # key=value of every setting that --set moved away from the preset
 
+    @property
+    def published(self) -> str | None:
+        """The system of the published tables that preset, scenario and settings make; None where they make none."""
+        if not self.changed and self.scenario in self.plugin.published:
+            return self.plugin.published[self.scenario]
+        for variant in self.plugin.variants:
+            scenario = variant.scenario or next(iter(self.plugin.scenarios))
+            meant = settings.override(self.plugin.presets[self.preset], variant.settings)
+            if (scenario, meant) == (self.scenario, self.config):
+                return variant.published
+        return None
+
 
 def default_dataset(plugin: ModelPlugin) -> str:
     """The dataset that the model's first preset is named after."""
@@ -69,13 +81,11 @@ def resolve(
 def run_config(recipe: Recipe, data: PreparedSplit, *, seed: int, device: str = "", **options: Any) -> RunConfig:
     """Everything needed to repeat the run; `options` are the further fields of RunConfig."""
     m = data.manifest
-    own = recipe.preset in (m.dataset, ANY)  # not that of another dataset
-    unchanged = own and not recipe.changed and not any(options.get(name) for name in ("steps", "batch_size"))
     return RunConfig(
         model=recipe.plugin.name, scenario=recipe.scenario, preset=recipe.preset, dataset=m.dataset, split=m.split,
         protocol=m.protocol, protocol_version=m.version, size=m.size, max_objects=data.protocol.max_objects,
         fingerprint=m.fingerprint, seed=seed, config=settings.to_json(recipe.config), overrides=recipe.changed,
-        published=recipe.plugin.published.get(recipe.scenario) if unchanged else None,
+        published=recipe.published,
         has_background=recipe.plugin.has_background, partial=m.incomplete(), versions=versions(), device=device,
         **options,
     )  # fmt: skip

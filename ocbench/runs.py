@@ -50,7 +50,7 @@ class RunConfig:
     deterministic: bool = False
     compile: bool = False
     stream: bool = False
-    published: str | None = None  # the system of the published tables, for an unchanged preset
+    published: str | None = None  # the system of the published tables that preset, scenario and settings make
     has_background: bool = True
     partial: Mapping[str, Any] | None = None  # how the training set falls short of the protocol
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -157,6 +157,11 @@ class ScoreSheet:
             numbers = {k: math.nan if row[k] is None else row[k] for k in ("mean", "std")}
             results.append(MetricResult(**{**row, **numbers, "interval": tuple(interval) if interval else None}))
         return cls(results=tuple(results), **record)
+
+
+def short(partial: Mapping[str, Any]) -> str:
+    """How a set falls short of its protocol, in words: "limit 40"."""
+    return ", ".join(f"{name} {value}" for name, value in partial.items())
 
 
 def sheet_name(dataset: str, split: str, protocol: str) -> str:

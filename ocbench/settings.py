@@ -46,7 +46,7 @@ def override(config: C, assignments: Iterable[str]) -> C:
 def differences(before: Any, after: Any) -> list[str]:
     """`key=value`, as `override` reads it, of every field of `after` that is not the one of `before`."""
     old, new = to_json(before), to_json(after)
-    return [f"{key}={_written(value)}" for key, value in new.items() if old[key] != value]
+    return [f"{key}={written(value)}" for key, value in new.items() if old[key] != value]
 
 
 def _hints(kind: type) -> dict[str, Any]:
@@ -65,8 +65,9 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
-def _written(value: Any) -> str:
-    return f"({','.join(_written(v) for v in value)})" if isinstance(value, list) else str(value)
+def written(value: Any) -> str:
+    """A value of `to_json` as `override` reads it."""
+    return f"({','.join(written(v) for v in value)})" if isinstance(value, list) else str(value)
 
 
 def _typed(hint: Any, value: Any) -> Any:

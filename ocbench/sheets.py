@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ocbench.prepared import PreparedSplit
-from ocbench.published import PublishedRow, published_row
 from ocbench.runs import ScoreSheet
 from ocbench.scene import Scene
 from ocbench.scoring import Columns
@@ -19,7 +18,6 @@ class Origin:
     """Where predictions come from, as far as a sheet tells."""
 
     run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    system: str | None = None  # of the published tables
     seen: frozenset[str] = frozenset()  # scene keys of the training split
     digest: str = ""  # of the weights, or of what was scored in their place
 
@@ -35,18 +33,10 @@ def score_sheet(
 ) -> ScoreSheet:  # fmt: skip
     """The sheet of all rows in `columns`, of which `seen` were in the training split.
 
-    `partial` says how the predictions fall short of the scenes, where they do. A published row is put beside a result
-    only where the whole split was scored, and by the policy of the tables for undefined scores.
+    `partial` says how the predictions fall short of the scenes, where they do.
     """
     manifest = scenes.manifest if isinstance(scenes, PreparedSplit) else None
     short = {**((manifest.incomplete() or {}) if manifest else {}), **(partial or {})} or None
-    results = columns.results(settings["nan"], settings["level"])
-    if manifest is not None and short is None:
-        place = manifest.dataset, manifest.split, manifest.protocol
-        results = tuple(
-            dataclasses.replace(result, published=_beside(published_row(origin.system, *place, result.metric)))
-            for result in results
-        )
     return ScoreSheet(
         run=dict(origin.run),
         dataset=manifest.dataset if manifest else "scenes",
@@ -56,7 +46,7 @@ def score_sheet(
         fingerprint=fingerprint(scenes),
         weights_digest=origin.digest,
         scenes=columns.scenes,
-        results=results,
+        results=columns.results(settings["nan"], settings["level"]),
         special={
             "no_foreground": columns.flags["no_foreground"],
             "one_object": columns.flags["one_object"],
@@ -67,10 +57,3 @@ def score_sheet(
         cost={"seconds": seconds},
         settings=settings,
     )
-
-
-def _beside(row: PublishedRow | None) -> dict[str, Any] | None:
-    """What a sheet keeps of a published number."""
-    if row is None:
-        return None
-    return {"system": row.system, "mean": row.mean, "std": row.std, "runs": row.runs, "source": row.source}

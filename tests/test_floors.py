@@ -41,11 +41,23 @@ FLOORS = (
     ),
     (
         "joints",
-        ("prepared", "cache", "loading", "recipe", "scoring", "sheets", "tables", "jobs", "gallery"),
+        ("prepared", "cache", "loading", "recipe", "scoring", "sheets", "standing", "tables", "jobs", "gallery"),
     ),  # what brings two rooms together
     (
         "verbs",
-        ("prepare", "download", "verify", "contents", "runner", "score", "score_labels", "report", "html", "doctor"),
+        (
+            "prepare",
+            "download",
+            "verify",
+            "contents",
+            "accounts",
+            "runner",
+            "score",
+            "score_labels",
+            "report",
+            "html",
+            "doctor",
+        ),
     ),
     ("several verbs", ("plans",)),
     ("words", ("cli", "__main__")),

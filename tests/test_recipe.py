@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocbench import registry
+from ocbench import Variant, registry
 from ocbench.errors import UnknownNameError, UsageError
 from ocbench.prepared import open_dataset
 from ocbench.recipe import default_dataset, resolve, run_config, training_splits
@@ -56,7 +56,11 @@ def test_a_run_knows_its_data_and_stands_for_no_published_system_once_changed(pl
     assert (whole.published, whole.seed, whole.fingerprint, whole.max_objects) == ("Toy-Net", 3, data.fingerprint, 3)
     assert whole.versions["torch"]
     assert run_config(resolve(published, "squares", None, None, ["width=8"]), data, seed=3).published is None
-    assert run_config(resolve(published, "squares", None, None, []), data, seed=3, steps=5).published is None
+    variants = (Variant("narrow", ("width=8",), published="Toy-8"), Variant("slow", ("learning_rate=1e-4",)))
+    with_variants = replace(published, variants=variants)
+    for settings, system in (([], "Toy-Net"), (["width=8"], "Toy-8"), (["width=8", "clip_norm=2"], None)):
+        assert resolve(with_variants, "squares", None, None, settings).published == system
+    assert resolve(with_variants, "squares", None, None, ["learning_rate=1e-4"]).published is None
 
 
 def test_training_splits(workplace):

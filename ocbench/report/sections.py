@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ocbench.errors import RunError
-from ocbench.runs import MetricResult, RunConfig, ScoreSheet
+from ocbench.runs import MetricResult, RunConfig, ScoreSheet, short
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,6 @@ def _changes(run: RunConfig, sheet: ScoreSheet) -> list[str]:
         if sheet.settings.get(name, usual) != usual
     ]  # fmt: skip
     return [*preset, *run.overrides, *trial, *elsewhere, *part, *scoring]
-
-
-def short(partial: Mapping[str, Any]) -> str:
-    """How a set falls short of its protocol, in words: "limit 40"."""
-    return ", ".join(f"{name} {value}" for name, value in partial.items())
 
 
 def _section(systems: Mapping[tuple[str, str], Sequence[_Entry]]) -> Section:

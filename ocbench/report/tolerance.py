@@ -13,8 +13,8 @@ from pathlib import Path
 from ocbench.errors import RunError, UsageError
 from ocbench.published import published_row
 from ocbench.report.sections import Row, Section
-from ocbench.report.standing import why_none
 from ocbench.runs import MetricResult
+from ocbench.standing import why_none
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from ocbench.runs import RunConfig, ScoreSheet, json_lines, sheet_name
 from ocbench.scene import Outcome, Scene
 from ocbench.scoring import DEFAULT_METRICS, Columns, NanPolicy, scene_rows
 from ocbench.sheets import Origin, fingerprint, score_sheet
+from ocbench.standing import with_published
 
 Progress = Callable[[int, int, str], None]
 
@@ -181,13 +182,15 @@ def evaluate_run(
     path = run_dir / "scores" / f"{stem}.json"
     before = None if options.overwrite else _sheet_before(path, model, scenes, options)
     known = before is not None and options.labels_dir is None
-    origin = _origin(run_dir, run, scenes, options)
+    origin = _origin(run_dir, run, options)
     sheet = before if before is not None and known else evaluate(
         model, scenes, options=options, origin=origin, rows_path=path.with_suffix(".jsonl"), where=where,
         progress=progress,
     )  # fmt: skip
-    if not known and where.writes:
-        sheet.save(path)
+    if not known:
+        sheet = with_published(sheet, run)
+        if where.writes:
+            sheet.save(path)
     if options.gallery and where.writes and not (known and (run_dir / "gallery" / stem).is_dir()):
         rows = (row for _, row in json_lines(path.with_suffix(".jsonl")) if "key" in row)
         save_gallery(
@@ -217,16 +220,12 @@ def _sheet_before(path: Path, model: nn.Module, scenes: PreparedSplit, options: 
     )
 
 
-def _origin(run_dir: Path, run: RunConfig, scenes: PreparedSplit, options: Options) -> Origin:
+def _origin(run_dir: Path, run: RunConfig, options: Options) -> Origin:
     identity = {name: getattr(run, name) for name in ("model", "scenario", "preset", "seed", "steps")}
     identity |= {"name": run_dir.name, "overrides": list(run.overrides), "checkpoint": options.checkpoint}
     identity |= {"trained_on": f"{run.dataset}:{run.split}@{run.protocol}"}
     keys = run_dir / "scenes.txt"
-    trained, here = (run.dataset, run.split, run.protocol), (scenes.dataset, "train", scenes.manifest.protocol)
-    comparable = trained == here and run.partial is None and options.masks is None and options.checkpoint == "final"
-    return Origin(
-        identity, run.published if comparable else None, frozenset(keys.read_text().split() if keys.is_file() else ())
-    )
+    return Origin(identity, frozenset(keys.read_text().split() if keys.is_file() else ()))
 
 
 def _save_labels(folder: Path, outcome: Outcome) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocbench import ModelPlugin
-from ocbench_models.ast_seg.presets import PRESETS, SCENARIOS, UNET_PRESETS, AstSegConfig
+from ocbench_models.ast_seg.presets import PRESETS, SCENARIOS, UNET_PRESETS, VARIANTS, AstSegConfig
 
 if TYPE_CHECKING:
     from ocbench import Protocol
@@ -24,7 +24,7 @@ def build(config: AstSegConfig, protocol: Protocol) -> AstSeg:
     """The untrained network for the protocol's image size and number of objects."""
     from ocbench_models.ast_seg.model import AstSeg
 
-    return AstSeg(config, protocol.size, config.slots or protocol.max_objects)
+    return AstSeg(config, protocol.size, config.object_slots(protocol.max_objects))
 
 
 AST_SEG = ModelPlugin(
@@ -36,8 +36,8 @@ AST_SEG = ModelPlugin(
     published={
         "ct": "AST-Seg-B3-CT",
         "bt": "AST-Seg-B3-BT",
-        "frozen": "AST-Seg-B3-CT: training using frozen pretrained background model",
     },
+    variants=VARIANTS,
     citation=CITATION,
     license="Apache-2.0",
 )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ocbench import PluginError
 from ocbench_models.ast_seg.convolutional import SmallMapGenerator, UNet
 from ocbench_models.ast_seg.presets import AstSegConfig
+from ocbench_models.ast_seg.weight_names import in_file, in_network
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class SegFormer(nn.Module):
                 "pretrained=false: the SegFormer backbone STARTS FROM RANDOM WEIGHTS, "
                 "which cost 1 to 18 points of mIoU in Table 4 of the paper"
             )
+        self.register_state_dict_post_hook(_names_of_files)
+        self.register_load_state_dict_pre_hook(_names_of_network)
         self.register_load_state_dict_post_hook(SegFormer._restored)
 
     @property
@@ -76,6 +79,16 @@ class SegFormer(nn.Module):
             features = stage(features)
             maps.append(features)
         return decode_maps(self.network.decode_head, maps)
+
+
+def _names_of_files(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        state[prefix + in_file(name[len(prefix) :])] = state.pop(name)
+
+
+def _names_of_network(module: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        state[prefix + in_network(name[len(prefix) :])] = state.pop(name)
 
 
 def decode_maps(head: Any, maps: list[Tensor]) -> Tensor:

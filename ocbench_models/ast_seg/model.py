@@ -15,6 +15,8 @@ from ocbench_models.ast_seg.presets import AstSegConfig
 from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths, place
 from ocbench_models.ast_seg.slots import Refiner, Slots, attention, decode, soft_argmax
 
+MOST_SLOTS = 254  # with the background, what fits a label map
+
 
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
     """Scalar: mean over pixels of the squared L1 distance of two colours; both float [B, 3, H, W] in [0, 1]."""
@@ -77,6 +79,8 @@ class AstSeg(nn.Module):
                 expected=f"square images with a side divisible by {smallest}",
                 found=f"{height} x {width}",
             )
+        if not 1 <= slots <= MOST_SLOTS:
+            raise UsageError(f"ast-seg cannot have {slots} object slots", expected=f"1 to {MOST_SLOTS}")
         self.config, self.size = config, (height, width)
         self.foreground = Foreground(config, height, slots)
         self.background: StillBackground | BackgroundAutoencoder

@@ -162,9 +162,10 @@ def test_a_published_number_stands_only_beside_what_it_is_about(run_dir, test_sp
         run.save(run_dir)
         return evaluate_run(run_dir, scenes, Options(overwrite=True))[0]["miou"].published
 
-    named = replace(run, published="Toy-Net")
+    named = replace(run, published="Toy-Net", steps=None)
     assert beside(named, test_split)["mean"] == 50.0
-    assert beside(run, test_split) is None  # a changed preset names no system
+    assert beside(replace(named, published=None), test_split) is None  # a changed preset names no system
+    assert beside(replace(named, steps=2), test_split) is None  # a trial
     assert beside(replace(named, dataset="other"), test_split) is None  # trained on something else
     assert beside(replace(named, partial={"limit": 5}), test_split) is None
     assert beside(named, test_split.first(5)) is None

@@ -12,9 +12,10 @@ import torch
 from torch.nn import functional as F
 
 from ocbench import PluginError
-from ocbench_models.ast_seg.backbones import SegFormer, decode_maps, map_generator
+from ocbench_models.ast_seg.backbones import SegFormer, decode_maps, map_generator, pretrained_state, segformer_config
 from ocbench_models.ast_seg.convolutional import UNet
 from ocbench_models.ast_seg.presets import CLEVRTEX, MINI_PLAIN, AstSegConfig
+from ocbench_models.ast_seg.weight_names import in_file
 
 SIZES = {"depths": [1, 1, 2, 1], "hidden_sizes": [8, 16, 24, 32], "num_attention_heads": [1, 2, 2, 4]}
 COUNTS = {(3, 35): 3_179_558, (6, 34): 3_181_096, (10, 34): 3_184_172, (10, 35): 3_184_941}
@@ -110,6 +111,50 @@ def test_a_whole_state_takes_the_place_of_pretrained_weights(settings, folder, t
     second.load_pretrained()
     assert not second.pending
     assert second.last.bias[0] == 3.0
+
+
+def test_names_in_checkpoints_are_those_of_files_of_transformers(settings, folder, tmp_path):
+    from safetensors.torch import load_file
+
+    generator = SegFormer(settings, 9)
+    generator.network.save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    state = generator.state_dict()
+    assert {name.removeprefix("network.") for name in state} == set(stored)
+    assert all(torch.equal(state[f"network.{name}"], value) for name, value in stored.items())
+    assert any("encoder.block.2.1.attention.self.query" in name for name in stored)  # the names of version 4
+
+
+@pytest.mark.parametrize("names", ["of files", "of the network"])
+def test_a_state_is_loaded_under_either_names(settings, names):
+    first, second = SegFormer(settings, 9), SegFormer(settings, 9)
+    state = (
+        first.state_dict()
+        if names == "of files"
+        else {f"network.{n}": v for n, v in first.network.state_dict().items()}
+    )
+    second.load_state_dict(state)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not second.pending
+    del state["network.decode_head.classifier.bias"]
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\).*decode_head.classifier.bias"):
+        second.load_state_dict(state)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_weights_with_the_names_of_version_4(settings, folder, tmp_path, kind):
+    """As published: an image classifier under the names of transformers 4, as safetensors or as a pickle of tensors."""
+    from safetensors.torch import load_file, save_file
+
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    state = {in_file(name): value for name, value in load_file(folder / "model.safetensors").items()}
+    assert not any("stages" in name for name in state)
+    if kind == "bin":
+        torch.save(state, tmp_path / "pytorch_model.bin")
+    else:
+        save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = pretrained_state(str(tmp_path), segformer_config(settings, 9))
+    assert all(torch.equal(value, state[in_file(f"segformer.{name}")]) for name, value in loaded.items())
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):

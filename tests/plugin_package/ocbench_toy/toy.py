@@ -70,6 +70,15 @@ class Toy(nn.Module):
         drawn = (weights[:, :, None] * layers).sum(dim=1)
         return Prediction(weights, drawn, layers if detail else None)
 
+    def edit(self, images, drop, move):
+        weights, layers = self._layers(images, self.background(images))
+        weights, side = weights.clone(), images.shape[-1]
+        for slot, (across, down) in move.items():
+            weights[:, slot] = weights[:, slot].roll((round(down * side / 2), round(across * side / 2)), (1, 2))
+        weights[:, list(drop)] = 0
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        return Prediction(weights, (weights[:, :, None] * layers).sum(dim=1), layers)
+
     def _layers(self, images, picture):
         weights = self.masks(images)
         objects = weights[:, 1:]
