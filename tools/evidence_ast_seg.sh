@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Evidence that AST-Seg learns: trains it on the built-in sets and keeps run.json and the score sheets of every run.
-#   bash tools/evidence_ast_seg.sh [GROUP…]      plain ablations fixed tex: all of them, if none is named
+#   bash tools/evidence_ast_seg.sh [GROUP…]      plain ablations fixed tex: all of them, if none is named; gpu asks for one
 # What has its scores under benchmarks/ast_seg/ is skipped, so that it goes on after an interruption. Two calls may run at
 # once where they share no run, as `plain` and `ablations` do. docs/evidence/tables.md is written at the end.
 set -euo pipefail
@@ -19,6 +19,12 @@ one() { # $1: name, $2: seed, $3: model, $4: splits, $5…: words of `ocbench tr
     ocbench evaluate "runs/evidence/$run" --split "$4" --metrics "$metrics" --panels 6
     mkdir -p "$kept/$run/scores" # first the scores: a run.json says that all is there
     cp "runs/evidence/$run"/scores/*.json "$kept/$run/scores/"
+    if [ "$2" = 0 ]; then
+        mkdir -p docs/evidence
+        for picture in "runs/evidence/$run"/{curves.png,panels/*@*.png}; do
+            [ ! -e "$picture" ] || cp "$picture" "docs/evidence/$run-${picture##*/}"
+        done
+    fi
     cp "runs/evidence/$run/run.json" "$kept/$run/"
 }
 
@@ -63,11 +69,23 @@ ablations() { # of the scenario ct that `plain` trains, too
     several double-slots ast-seg test --data mini-plain -s slots=8
 }
 
+gpu() { # ten objects at 128 px; DEVICE=cpu TRIAL=2 rehearses it
+    local trial=(--device "${DEVICE:-cuda}" --precision "${PRECISION:-bf16}" ${TRIAL:+--steps "$TRIAL"})
+    python tools/bench_gpu_ast_seg.py ${TRIAL:+"$TRIAL"}
+    ocbench prepare mini-tex --protocol full
+    seeds=0
+    for words in "ct ast-seg --scenario ct" "bt ast-seg --scenario bt" "unet ast-seg-unet --scenario ct"; do
+        read -r name model options <<< "$words"
+        # shellcheck disable=SC2086
+        several "gpu-$name" "$model" test,ood,camo --data mini-tex@full --preset mini-gpu $options "${trial[@]}"
+    done
+}
+
 [ $# -gt 0 ] || set -- plain ablations fixed tex
 for group in "$@"; do
     case $group in
-        plain | ablations | fixed | tex) ;;
-        *) echo "error: no group '$group': plain ablations fixed tex" >&2 && exit 2 ;;
+        plain | ablations | fixed | tex | gpu) ;;
+        *) echo "error: no group '$group': plain ablations fixed tex gpu" >&2 && exit 2 ;;
     esac
 done
 for group in "$@"; do

@@ -36,7 +36,7 @@ def command(
     common: Common, name: str, sheet: str | None, scenes: int, preset: str | None, scene: str | None,
     limit: int | None, **drawing: Any,
 ) -> None:  # fmt: skip
-    """Show what a prepared dataset holds, a model can be told, a run has come to, or a metric means.
+    """Show a prepared dataset, a model, a run, or a metric.
 
     NAME is METRIC[@DIALECT]; or a model: settings, phases, options with their published numbers; or a run ("last", its
     name or directory), where --scene KEY draws a scene, and --drop-slot and --move-slot draw it changed; or

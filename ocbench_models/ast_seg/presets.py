@@ -142,6 +142,27 @@ MINI_FIXED = replace(
 MINI_TEX = replace(
     MINI_FIXED, background="simple", background_width=0.25, background_steps=2000, background_batch_size=32
 )
+# For one GPU, 128 px and ten objects (mini-tex@full): the paper's networks from random weights, in minutes.
+MINI_GPU = replace(
+    MINI_FIXED,
+    map_generator="segformer",
+    pretrained=False,
+    refiner_width=256,
+    refiner_heads=8,
+    refiner_feed_forward=512,
+    scaling="anisotropic",
+    scale_max=24.0,
+    glimpse_widths=None,
+    background="simple",
+    background_steps=3000,
+    background_batch_size=64,
+    entropy_warmup=4000,
+    foreground_steps=4500,
+    joint_steps=500,
+    batch_size=32,
+    learning_rate=2e-4,
+    warmup=200,
+)
 
 PRESETS = {
     "clevrtex": CLEVRTEX,
@@ -151,6 +172,7 @@ PRESETS = {
     "mini-plain": MINI_PLAIN,
     "mini-fixed": MINI_FIXED,
     "mini-tex": MINI_TEX,
+    "mini-gpu": MINI_GPU,
 }
 UNET_PRESETS = {name: replace(preset, map_generator="unet") for name, preset in PRESETS.items()}
 

@@ -87,6 +87,7 @@ def test_records():
     assert next(iter(AST_SEG.presets)) == "clevrtex"
     assert list(AST_SEG.presets) == [
         "clevrtex", "clevr", "shapestacks", "objectsroom", "mini-plain", "mini-fixed", "mini-tex",
+        "mini-gpu",
     ]  # fmt: skip
     assert list(AST_SEG.scenarios) == ["ct", "bt", "frozen"]
     assert AST_SEG.has_background
