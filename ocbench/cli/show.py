@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,17 +45,34 @@ def command(
     """
     from ocbench import accounts, registry
 
+    given = {"sheet": sheet, "limit": limit, "preset": preset, "scene": scene, **drawing}
     if name.partition("@")[0] in registry.names("metric"):
+        refuse(given, "metric")
         tell(common, accounts.of_metric(name))
     elif name in registry.names("model"):
+        refuse(given, "model")
         tell(common, accounts.of_model(name, preset))
     elif (run_dir := run_of(name, common.runs_dir)) is not None:
+        refuse(given, "run")
         if scene is None:
+            refuse(given, "run without --scene")
             tell(common, accounts.of_run(run_dir))
         else:
             show_scene(common, run_dir, scene, **drawing)
     else:
+        refuse(given, "dataset")
         show_data(common, name, sheet, scenes, limit)
+
+
+def refuse(given: Mapping[str, Any], kind: str) -> None:
+    """UsageError where an option was given that says nothing of that kind of thing."""
+    allowed = {
+        "metric": (), "model": ("preset",), "dataset": ("sheet", "limit"), "run without --scene": (),
+        "run": ("scene", "split", "drop_slot", "move_slot"),
+    }  # fmt: skip
+    for name in ("sheet", "limit", "preset", "scene", "split", "drop_slot", "move_slot"):
+        if given[name] and name not in allowed[kind]:
+            raise UsageError(f"--{name.replace('_', '-')} says nothing of a {kind}", hint="ocbench show --help")
 
 
 def tell(common: Common, account: Account) -> None:

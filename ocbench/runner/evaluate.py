@@ -21,7 +21,7 @@ from ocbench.recipe import versions
 from ocbench.runner import checkpoint
 from ocbench.runner.device import Place, place
 from ocbench.runner.gallery import save_gallery
-from ocbench.runner.outcomes import device_of, images_of, outcomes, predict, predicted
+from ocbench.runner.outcomes import device_of, predicted, with_backgrounds
 from ocbench.runner.restore import load_model
 from ocbench.runner.rows import Rows
 from ocbench.runs import RunConfig, ScoreSheet, json_lines, sheet_name
@@ -155,12 +155,6 @@ def _watched(
             progress(min(already + done, total), total, speed)
 
 
-def _outcomes(model: nn.Module, scenes: Any, options: Options) -> Any:
-    return outcomes(
-        model, scenes, device_of(model), batch_size=options.batch_size, seed=options.seed, masks=options.masks
-    )
-
-
 def evaluate_run(
     run_dir: Path, scenes: PreparedSplit, options: Options, progress: Progress | None = None
 ) -> tuple[ScoreSheet, bool]:
@@ -237,12 +231,11 @@ def _draw(path: Path, model: nn.Module, scenes: PreparedSplit, options: Options,
     """Draws the first scenes: input, truth, prediction, reconstruction and, where slot 0 is it, the background."""
     shown = list(islice(iter(scenes), options.panels))
     metrics = [registry.metric(name) for name in ("miou", "ari_fg")]
-    drawn = predict(model, images_of(shown, device_of(model)), options.seed, 0, detail=True)
-    behind: list[Any] = [None] * len(shown)
-    if has_background and drawn.layers is not None:
-        behind = list(drawn.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1))
+    found = with_backgrounds(
+        model, shown, device_of(model), batch_size=options.batch_size, has_background=has_background,
+        seed=options.seed, masks=options.masks,
+    )  # fmt: skip
     panels = [
-        Panel(outcome, {m.label: 100 * m.score(outcome) for m in metrics}, background)
-        for outcome, background in zip(_outcomes(model, shown, options), behind, strict=True)
+        Panel(outcome, {m.label: 100 * m.score(outcome) for m in metrics}, background) for outcome, background in found
     ]
     write_panels(path, panels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,15 +69,15 @@ def predict(model: Any, images: torch.Tensor, seed: int, start: int, detail: boo
     torch.manual_seed(int.from_bytes(digest[:7], "big"))
     with torch.no_grad():
         prediction: Prediction = model.predict(images, detail=detail)
-    _check_weights(prediction.weights, images)
+    _check_weights(prediction.weights, len(images), images.shape[2:])
     rebuilt = prediction.reconstruction
     if rebuilt is not None and rebuilt.shape != images.shape:
         raise _wrong_shape("reconstruction", list(images.shape), rebuilt)
     return prediction
 
 
-def _check_weights(weights: torch.Tensor, images: torch.Tensor) -> None:
-    batch, _, height, width = images.shape
+def _check_weights(weights: torch.Tensor, batch: int, size: torch.Size) -> None:
+    height, width = size
     slots = weights.shape[1] if weights.ndim == 4 else 0
     if weights.shape != (batch, slots, height, width) or not 1 <= slots <= 255:
         raise _wrong_shape("weights", f"[{batch}, S, {height}, {width}], S from 1 to 255", weights)
@@ -91,10 +91,33 @@ def predicted(
     model: nn.Module, batch: list[Scene], device: torch.device, seed: int, start: int, masks: str | None
 ) -> Iterator[Outcome]:
     """The outcomes of one batch, whose first scene has index `start`, by a model in eval mode; see `outcomes`."""
-    images = images_of(batch, device)
-    prediction = predict(model, images, seed, start)
+    return _outcomes_of(predict(model, images_of(batch, device), seed, start), batch, masks)
+
+
+def with_backgrounds(
+    model: nn.Module,
+    scenes: Sequence[Scene],
+    device: torch.device,
+    *,
+    batch_size: int,
+    has_background: bool,
+    seed: int = 0,
+    masks: str | None = None,
+) -> Iterator[tuple[Outcome, np.ndarray | None]]:
+    """As `outcomes`, each with what slot 0 draws, float32 [H, W, 3], where that is the background and is told."""
+    model.eval()
+    for start in range(0, len(scenes), batch_size):
+        batch = list(scenes[start : start + batch_size])
+        found = predict(model, images_of(batch, device), seed, start, detail=True)
+        behind: Sequence[np.ndarray | None] = [None] * len(batch)
+        if has_background and found.layers is not None:
+            behind = list(found.layers[:, 0].float().cpu().numpy().transpose(0, 2, 3, 1))
+        yield from zip(_outcomes_of(found, batch, masks), behind, strict=True)
+
+
+def _outcomes_of(prediction: Prediction, batch: Sequence[Scene], masks: str | None) -> Iterator[Outcome]:
     weights = weights_of(prediction, masks)
-    _check_weights(weights, images)
+    _check_weights(weights, len(batch), prediction.weights.shape[2:])
     soft = weights.float().cpu().numpy()
     bad = np.flatnonzero(~np.isfinite(soft).all(axis=(1, 2, 3)))
     if len(bad):  # the arg-max of such weights would be scored as if it meant something

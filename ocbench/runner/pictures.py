@@ -14,7 +14,6 @@ from typing import Any
 
 from ocbench.panels import Panel, write_curves, write_panels
 from ocbench.runs import read_log
-from ocbench.scene import Outcome
 
 log = logging.getLogger(__name__)
 EVERY = 120  # seconds between pictures, at least
@@ -37,12 +36,12 @@ class Pictures:
                 if isinstance(value, float):
                     self._events.add_scalar(name, value, updates)
 
-    def draw(self, outcomes: Sequence[Outcome], note: str, *, now: bool = False) -> None:
+    def draw(self, panels: Sequence[Panel], note: str, *, now: bool = False) -> None:
         """Draws both pictures, unless it has just done so."""
         if not now and time.monotonic() - self.drawn_at < EVERY:
             return
         try:
-            write_panels(self.run_dir / "panels" / "training.png", [Panel(outcome, {}) for outcome in outcomes])
+            write_panels(self.run_dir / "panels" / "training.png", panels)
             write_curves(self.run_dir / "curves.png", self.run_dir.name, read_log(self.run_dir / "log.jsonl"), note)
         except OSError as wrong:  # a full disk must not end a training that could still save
             log.warning("no pictures: %s", wrong)

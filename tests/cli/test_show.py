@@ -104,6 +104,24 @@ def test_what_a_scene_cannot_be_drawn_of(ocbench: Callable, workplace: Path, mon
     assert not (workplace / "scene.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("miou", "--preset", "a"), "--preset says nothing of a metric"),
+        (("toy", "--sheet", "a.png"), "--sheet says nothing of a model"),
+        (("last", "--limit", 3), "--limit says nothing of a run"),
+        (("last", "--drop-slot", 1), "--drop-slot says nothing of a run without --scene"),
+        (("squares:val", "--scene", "a"), "--scene says nothing of a dataset"),
+    ],
+)
+def test_an_option_for_something_else_is_not_passed_over(
+    ocbench: Callable, workplace: Path, words: tuple, says: str
+) -> None:
+    shown = ocbench("show", *words)
+    assert shown.code == 2
+    assert says in shown.err
+
+
 def test_no_run_at_all(ocbench: Callable, toy: Path) -> None:
     shown = ocbench("show", "last")
     assert shown.code == 6

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from ocbench import Outcome, Scene, imaging
+from ocbench.panels import Panel
 from ocbench.runner import pictures
 from ocbench.runner.pictures import Pictures
 from ocbench.runs import append_log
 
 
 @pytest.fixture
-def outcomes(random: np.random.Generator) -> list[Outcome]:
+def panels(random: np.random.Generator) -> list[Panel]:
     image, mask = random.integers(0, 256, (16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)
     mask[2:8, 2:8] = 1
-    return [Outcome(Scene(f"scene-{n}", image, mask), mask, image / np.float32(255)) for n in range(3)]
+    return [Panel(Outcome(Scene(f"scene-{n}", image, mask), mask, image / np.float32(255)), {}) for n in range(3)]
 
 
 @pytest.fixture
@@ -33,33 +34,33 @@ def drawn(run_dir: Path) -> list[Path]:
     return [path for path in (run_dir / "panels" / "training.png", run_dir / "curves.png") if path.is_file()]
 
 
-def test_panels_and_curves_are_drawn(run_dir: Path, outcomes: list[Outcome]) -> None:
-    Pictures(run_dir, 0).draw(outcomes, "probe mIoU 50.0")
+def test_panels_and_curves_are_drawn(run_dir: Path, panels: list[Panel]) -> None:
+    Pictures(run_dir, 0).draw(panels, "probe mIoU 50.0")
     assert len(drawn(run_dir)) == 2
     for path in drawn(run_dir):
         assert imaging.decode_image(path.read_bytes()).std() > 10
 
 
-def test_they_are_drawn_now_and_then_and_when_asked(run_dir: Path, outcomes: list[Outcome]) -> None:
+def test_they_are_drawn_now_and_then_and_when_asked(run_dir: Path, panels: list[Panel]) -> None:
     mine = Pictures(run_dir, 0)
-    mine.draw(outcomes, "")
+    mine.draw(panels, "")
     for path in drawn(run_dir):
         path.unlink()
-    mine.draw(outcomes, "")
+    mine.draw(panels, "")
     assert drawn(run_dir) == []
-    mine.draw(outcomes, "", now=True)
+    mine.draw(panels, "", now=True)
     assert len(drawn(run_dir)) == 2
 
 
 def test_a_full_disk_is_a_warning(
-    run_dir: Path, outcomes: list[Outcome], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run_dir: Path, panels: list[Panel], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pictures, "write_panels", full)
     with caplog.at_level(logging.WARNING, logger="ocbench"):
-        Pictures(run_dir, 0).draw(outcomes, "")
+        Pictures(run_dir, 0).draw(panels, "")
     assert "no pictures" in caplog.text
 
 

@@ -47,6 +47,21 @@ def test_true_masks_score_one(probe: Probe) -> None:
     assert probe.note == "probe mIoU 100.0   live slots 3"
 
 
+def test_the_background_is_measured_where_it_is_to_be_seen(probe: Probe) -> None:
+    class Draws(Says):
+        def predict(self, images: torch.Tensor, detail: bool = False) -> Prediction:
+            found = super().predict(images)
+            masks = true_masks(probe)[self.seen - len(images) : self.seen]
+            wrong = torch.where(masks[:, None] > 0, 0.9, images + 10 / 255)  # under objects nobody can tell
+            found.layers = wrong[:, None].expand(-1, 8, -1, -1, -1)
+            return found
+
+    masks = true_masks(probe)
+    found = probe.look(Draws(lambda start, stop: masks[start:stop]), CPU)
+    assert found["background_error"] == pytest.approx(10, abs=1e-3)
+    assert probe.shown[0].background is not None
+
+
 @pytest.mark.parametrize(("label", "share"), [(0, "0.0"), (2, "100.0")])
 def test_collapse_is_told_once(probe: Probe, label: int, share: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="ocbench"):
