@@ -129,7 +129,7 @@ def of_run(run_dir: Path) -> Account:
         ("model", f"{run.model}   preset {run.preset}, scenario {run.scenario}, seed {run.seed}"),
         ("set", ", ".join(run.overrides)),
         ("trial", f"at most {run.steps:,} updates a phase" if run.steps else ""),
-        ("data", f"{run.dataset}:{run.split}@{run.protocol}   fingerprint {run.fingerprint[:8]}"),
+        ("data", f"{run.trained_on}   fingerprint {run.fingerprint[:8]}"),
         ("state", f"finished, {reached}" if is_finished(run_dir) else reached),
         ("device", f"{run.device}   {run.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),

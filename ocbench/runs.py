@@ -59,6 +59,11 @@ class RunConfig:
     # What may differ between two calls that are the same run.
     FREE = ("versions", "device")
 
+    @property
+    def trained_on(self) -> str:
+        """`dataset:split@protocol`."""
+        return f"{self.dataset}:{self.split}@{self.protocol}"
+
     def save(self, run_dir: str | Path) -> None:
         """Writes run.json, whole or not at all."""
         record = {"schema": RUN_SCHEMA, **dataclasses.asdict(self)}

@@ -14,7 +14,6 @@ def why_none(run: RunConfig, sheet: ScoreSheet) -> list[str]:
 
     `run.published` is the plug-in's word on preset, scenario and settings; the rest is decided here.
     """
-    trained = f"{run.dataset}:{run.split}@{run.protocol}"
     masks = sheet.settings.get("masks")
     nan = sheet.settings.get("nan", "omit")
     partial = sheet.special.get("partial")
@@ -25,7 +24,7 @@ def why_none(run: RunConfig, sheet: ScoreSheet) -> list[str]:
         run.steps and f"a trial of {run.steps:,} updates a phase",
         run.batch_size and f"batch size changed to {run.batch_size}",
         run.partial and f"trained on a part of its split ({short(run.partial or {})})",
-        trained != f"{sheet.dataset}:train@{sheet.protocol}" and f"trained on {trained}",
+        run.trained_on != f"{sheet.dataset}:train@{sheet.protocol}" and f"trained on {run.trained_on}",
         partial and f"scored on a part of the split ({short(partial or {})})",
         seen and f"{seen:,} of the scenes were seen in training",
         sheet.run.get("checkpoint", "final") != "final" and f"scored at checkpoint {sheet.run['checkpoint']}",

@@ -57,18 +57,15 @@ def measured(generator: str, precision: str, compiled: bool, steps: int, device:
         step()
     for _ in range(WARM if device.type == "cuda" else 0):
         step()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
     began = time.perf_counter()
     for _ in range(steps):
         step()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    wait()
     seconds = (time.perf_counter() - began) / steps
     found = {"batch": batch, "seconds": seconds, "images_per_second": batch / seconds}
-    if device.type == "cuda":
-        found["peak_bytes"] = torch.cuda.max_memory_allocated()
+    found["peak_bytes"] = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
     if counter is not None:
         found["operations"] = counter.get_total_flops()
         found["share_of_peak"] = found["operations"] / seconds / PEAK[precision]

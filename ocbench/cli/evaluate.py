@@ -58,8 +58,7 @@ def command(
 
     run_dir = find_run(run, common.runs_dir)
     config = RunConfig.load(run_dir)
-    trained = f"trained on {config.dataset}:{config.split}@{config.protocol}"
-    common.line("run", f"{run_dir}   ({'last finished; ' if run == 'last' else ''}{trained})")
+    common.line("run", f"{run_dir}   ({'last finished; ' if run == 'last' else ''}trained on {config.trained_on})")
     names = tuple(metrics.split(",")) if metrics else DEFAULT_METRICS
     for name in names:
         registry.metric(name)
@@ -82,8 +81,7 @@ def command(
     common.line("next", f"ocbench report {run_dir}   or, as a page: ocbench report {run_dir} --html report.html")
     if common.json:
         common.result("", {"run": str(run_dir), "sheets": [sheet.to_json() for sheet in sheets]})
-    below = [text for sheet in sheets for text in misses(sheet, floors)]
-    if below:
+    if below := [text for sheet in sheets for text in misses(sheet, floors)]:
         common.line("below", "; ".join(below))
         raise SystemExit(BELOW)
 

@@ -42,7 +42,7 @@ def command(
     run_dir = find_run(run, common.runs_dir)
     config = RunConfig.load(run_dir)
     options = Options(**kept)
-    common.line("run", f"{run_dir}   (trained on {config.dataset}:{config.split}@{config.protocol})")
+    common.line("run", f"{run_dir}   (trained on {config.trained_on})")
     pictures = find_pictures(images, config.size, options, limit)
     size = "{}x{}".format(*config.size)
     common.line("pictures", f"{len(pictures.paths):,} from {images}   {size}, fit {options.fit}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocbench.cli.options import COLUMN, Common, common, described, device, limit
-from ocbench.errors import RunError, UsageError
+from ocbench.errors import RunError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from ocbench.accounts import Account
@@ -61,7 +61,21 @@ def command(
             show_scene(common, run_dir, scene, **drawing)
     else:
         refuse(given, "dataset")
+        known_or_refused(name, common.runs_dir)
         show_data(common, name, sheet, scenes, limit)
+
+
+def known_or_refused(name: str, runs_dir: str) -> None:
+    """UnknownNameError for a word that is neither a dataset nor like a folder: it may have meant anything."""
+    from ocbench import registry
+    from ocbench.runs import all_runs
+
+    dataset = name.partition("@")[0].partition(":")[0]
+    if "/" in name or dataset in registry.names("dataset"):
+        return
+    kinds = [known for kind in ("dataset", "model", "metric") for known in registry.names(kind)]
+    known = [*kinds, *(path.name for path in all_runs(runs_dir))]
+    raise UnknownNameError("dataset, model, metric or run", name, known)
 
 
 def refuse(given: Mapping[str, Any], kind: str) -> None:

@@ -121,9 +121,8 @@ def _changes(run: RunConfig, sheet: ScoreSheet) -> list[str]:
     """Whatever keeps the run from being the model's own recipe on the data that it is scored on."""
     preset = [] if run.preset in (run.dataset, "*") else [f"preset={run.preset}"]
     trial = [f"{name}={value}" for name, value in (("steps", run.steps), ("batch_size", run.batch_size)) if value]
-    trained = f"{run.dataset}:{run.split}@{run.protocol}"
     here = f"{sheet.dataset}:train@{sheet.protocol}"
-    elsewhere = [] if trained == here else [f"trained on {trained}"]
+    elsewhere = [] if run.trained_on == here else [f"trained on {run.trained_on}"]
     part = [f"trained on a part: {short(run.partial)}"] if run.partial else []
     scoring = [
         f"{name}={sheet.settings[name]}" for name, usual in (("masks", None), ("nan", "omit"))

@@ -217,7 +217,7 @@ def _sheet_before(path: Path, model: nn.Module, scenes: PreparedSplit, options: 
 def _origin(run_dir: Path, run: RunConfig, options: Options) -> Origin:
     identity = {name: getattr(run, name) for name in ("model", "scenario", "preset", "seed", "steps")}
     identity |= {"name": run_dir.name, "overrides": list(run.overrides), "checkpoint": options.checkpoint}
-    identity |= {"trained_on": f"{run.dataset}:{run.split}@{run.protocol}"}
+    identity |= {"trained_on": run.trained_on}
     keys = run_dir / "scenes.txt"
     return Origin(identity, frozenset(keys.read_text().split() if keys.is_file() else ()))
 

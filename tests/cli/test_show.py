@@ -122,6 +122,14 @@ def test_an_option_for_something_else_is_not_passed_over(
     assert says in shown.err
 
 
+def test_a_word_that_is_nothing_may_have_meant_anything(ocbench: Callable, workplace: Path) -> None:
+    for word, meant in (("toy-curriculum-squares-s1", "toy-curriculum-squares-s0"), ("miuo", "miou"), ("tooy", "toy")):
+        shown = ocbench("show", word)
+        assert shown.code == 3
+        assert "no dataset, model, metric or run named" in shown.err
+        assert f"'{meant}'" in shown.err
+
+
 def test_no_run_at_all(ocbench: Callable, toy: Path) -> None:
     shown = ocbench("show", "last")
     assert shown.code == 6
