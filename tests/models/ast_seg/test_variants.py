@@ -18,7 +18,7 @@ SMALL = (
     "unet_widths=(8,8,8,8,8,8)", "refiner_layers=1", "refiner_width=16", "refiner_feed_forward=16",
     "background_width=0.05", "glimpse_widths=(16,8,8,8)",
 )  # fmt: skip
-QUICK = ("ct", "no transformer", "U-Net", "frozen background")  # the others take turns with the long tests
+QUICK = ("ct", "no transformer", "frozen background")  # the others take turns with the long tests
 OPTIONS = {variant.summary: variant for variant in AST_SEG.variants}
 
 
