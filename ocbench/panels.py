@@ -92,6 +92,18 @@ def overlay(image: np.ndarray, labels: np.ndarray, background: int) -> np.ndarra
     return np.rint(drawn).astype(np.uint8)
 
 
+def slot_pictures(
+    weights: np.ndarray, layers: np.ndarray | None, attention: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Float pictures [S, H, W, 3] of slots by name, as far as they are there: what each draws, its mask, its attention.
+
+    `weights` are float32 [S, H, W], `layers` float32 [S, 3, H, W] in [0, 1], `attention` float32 [S, h, w].
+    """
+    found = {} if layers is None else {"draws": layers.transpose(0, 2, 3, 1)}
+    found["mask"] = np.repeat(weights[..., None], 3, axis=3)
+    return found if attention is None else found | {"looked at": heat_maps(attention, weights.shape[1:])}
+
+
 def slot_rows(rows: Sequence[np.ndarray], gap: int = 2) -> np.ndarray:
     """uint8 [h, w, 3]: pictures of slots, float [S, H, W, 3] in [0, 1] each row, side by side, row below row.
 

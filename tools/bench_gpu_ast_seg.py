@@ -59,6 +59,8 @@ def measured(generator: str, precision: str, compiled: bool, steps: int, device:
         step()
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     wait()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # what was measured before, and counting, took more
     began = time.perf_counter()
     for _ in range(steps):
         step()

@@ -2,7 +2,7 @@
 # Evidence that AST-Seg learns: trains it on the built-in sets and keeps run.json and the score sheets of every run.
 #   bash tools/evidence_ast_seg.sh [GROUP…]      plain ablations fixed tex: all of them, if none is named; gpu asks for one
 # What has its scores under benchmarks/ast_seg/ is skipped, so that it goes on after an interruption. Two calls may run at
-# once where they share no run, as `plain` and `ablations` do. docs/evidence/tables.md is written at the end.
+# once unless they share a run: `plain` and `ablations` share `ct`. docs/evidence/tables.md is written at the end.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 set_up '.[dev]'
@@ -66,7 +66,7 @@ ablations() { # of the scenario ct that `plain` trains, too
     several ast-seg-ct-mini-plain ast-seg test --data mini-plain
     several no-transformer ast-seg test --data mini-plain -s refiner=none
     several no-entropy ast-seg test --data mini-plain -s entropy_weight=0
-    several double-slots ast-seg test --data mini-plain -s slots=8
+    several double-slots ast-seg test --data mini-plain -s slots_per_object=2
 }
 
 gpu() { # ten objects at 128 px; DEVICE=cpu TRIAL=2 rehearses it

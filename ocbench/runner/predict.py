@@ -18,7 +18,7 @@ from torch import nn
 
 from ocbench import imaging, storage
 from ocbench.errors import DataError, UsageError
-from ocbench.panels import as_bytes, heat_maps, overlay, slot_rows, write_rows
+from ocbench.panels import as_bytes, overlay, slot_pictures, slot_rows, write_rows
 from ocbench.runner.checkpoint import weights_digest
 from ocbench.runner.outcomes import device_of, images_of, predict, weights_of
 from ocbench.runner.restore import load_model
@@ -180,12 +180,8 @@ def _drawings(
     drawn = {"masks": labels, "overlays": overlay(large, labels, _background(labels, ground))}
     if rebuilt is not None:
         drawn["reconstructions"] = as_bytes(rebuilt.float().cpu().numpy().transpose(1, 2, 0))
-    rows = [np.repeat(soft[..., None], 3, axis=3)]
-    if "layers" in slots:
-        rows.insert(0, slots["layers"].transpose(0, 2, 3, 1))
-    if "attention" in slots:
-        rows.append(heat_maps(slots["attention"], soft.shape[1:]))
-    return drawn | {"slots": slot_rows(rows)}
+    rows = slot_pictures(soft, slots.get("layers"), slots.get("attention"))
+    return drawn | {"slots": slot_rows(list(rows.values()))}
 
 
 def _background(labels: np.ndarray, ground: bool) -> int:

@@ -15,7 +15,7 @@ import torch
 
 from ocbench import registry
 from ocbench.errors import DataError, UsageError
-from ocbench.panels import as_bytes, coloured, heat_maps, places, write_scene
+from ocbench.panels import as_bytes, coloured, places, slot_pictures, write_scene
 from ocbench.plugin import Prediction
 from ocbench.prepared import PreparedSplit, open_dataset, prepared_splits
 from ocbench.runner.outcomes import device_of, images_of, predict
@@ -105,13 +105,12 @@ def _pictures(outcome: Outcome, changed: str) -> dict[str, np.ndarray]:
 
 def _slots(found: Prediction, outcome: Outcome) -> tuple[list[str], dict[str, np.ndarray]]:
     """The title of each slot, and rows of pictures [S, H, W, 3] by name."""
-    soft = found.weights[0].float().cpu().numpy()
-    rows = {}
-    if found.layers is not None:
-        rows["draws"] = found.layers[0].float().cpu().numpy().transpose(0, 2, 3, 1)
-    rows["mask"] = np.repeat(soft[..., None], 3, axis=3)
-    if found.attention is not None:
-        rows["looked at"] = heat_maps(found.attention[0].float().cpu().numpy(), outcome.labels.shape)
+    soft, layers, attention = (
+        None if value is None else value[0].float().cpu().numpy()
+        for value in (found.weights, found.layers, found.attention)
+    )
+    assert soft is not None
+    rows = slot_pictures(soft, layers, attention)
     counts = np.bincount(outcome.labels.ravel(), minlength=len(soft))
     titles = [f"slot {slot}\n{count / outcome.labels.size:.1%}" for slot, count in enumerate(counts)]
     if found.centres is not None:
