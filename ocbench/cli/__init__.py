@@ -13,6 +13,7 @@ from ocbench import __version__
 from ocbench.cli import demo, doctor, evaluate, list_, predict, prepare, report, score, show, train, verify
 from ocbench.cli.options import CONTEXT
 from ocbench.errors import OcbenchError
+from ocbench.runner.stopping import Stopped
 
 EPILOG = "A newcomer starts with `ocbench demo`: no download, objects found in minutes."
 
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = 130
+    except Stopped as stop:
+        click.echo(f"stopped: {stop}", err=True)
+        code = stop.exit_code
     except BrokenPipeError:
         code = 0
     except OcbenchError as error:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that stream.")
 @click.option("--eval-every", type=click.IntRange(min=0), metavar="N", help="Updates between looks at `val`; 0: never.")
 @click.option("--save-every", default="60s", show_default=True, metavar="N/Ns", help="Updates or seconds.")
+@click.option(
+    "--max-hours", type=click.FloatRange(min=0, min_open=True), metavar="H", help="Save and exit 75 after H hours."
+)
 @click.option("--name", metavar="NAME", help="Of the run directory, before -s<seed>.")
 @device
 @limit
@@ -40,12 +43,13 @@ if TYPE_CHECKING:
 @common
 def command(
     common: Common, model: str, data: str | None, scenario: str | None, preset: str | None, overrides: tuple[str, ...],
-    seed: int, resume: str, workers: int, eval_every: int | None, save_every: str, name: str | None, device: str,
-    limit: int | None, dry_run: bool, **kept: Any,
+    seed: int, resume: str, workers: int, eval_every: int | None, save_every: str, max_hours: float | None,
+    name: str | None, device: str, limit: int | None, dry_run: bool, **kept: Any,
 ) -> None:  # fmt: skip
     """Train a registered model.
 
     On a CPU, a GPU, or many: torchrun --nproc-per-node N -m ocbench train … The same command goes on where it stopped.
+    SIGTERM and SIGUSR1 save and end with exit code 75.
     """
     from ocbench import recipe, registry, runs
     from ocbench.runner import probe, train
@@ -67,7 +71,7 @@ def command(
         common.result("", {"run": str(run_dir), "config": run.config, "phases": [phase.name for phase in plan]})
         return
     options = train.Options(
-        device, resume, save_every, probe.interval(plan) if eval_every is None else eval_every, workers
+        device, resume, save_every, probe.interval(plan) if eval_every is None else eval_every, workers, max_hours
     )
     with common.progress("training") as progress:
         final = train.train(

@@ -49,13 +49,13 @@ class Place:
             stacked = stacked / self.world
         return dict(zip(terms, stacked.unbind(), strict=True))
 
-    def agreed(self, decision: bool) -> bool:
-        """What rank 0 decided."""
+    def anywhere(self, *claims: bool) -> list[bool]:
+        """For each claim, whether some rank makes it."""
         if self.world == 1:
-            return decision
-        flag = torch.tensor([int(decision)], device=self.device)
-        torch.distributed.broadcast(flag, 0)
-        return bool(flag.item())
+            return list(claims)
+        flags = torch.tensor([int(claim) for claim in claims], device=self.device)
+        torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+        return [bool(flag) for flag in flags.tolist()]
 
     def gathered(self, value: Any) -> list[Any]:
         """The value of every rank."""

@@ -44,6 +44,16 @@ class TrainingState:
         return sum(phase.steps for phase in self.plan[: self.phase]) + self.step
 
     @property
+    def is_done(self) -> bool:
+        """Whether no update is left."""
+        return self.updates == sum(phase.steps for phase in self.plan)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the updates done."""
+        return self.run_dir / "checkpoints" / f"{self.updates:07d}"
+
+    @property
     def seconds(self) -> float:
         """Time spent on the updates done, over all calls."""
         return time.monotonic() - self.began
@@ -58,7 +68,7 @@ class TrainingState:
                 "phase": self.phase, "step": self.step, "seconds": self.seconds, "generators": generators,
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             }  # fmt: skip
-            checkpoint.save(self.run_dir / "checkpoints" / f"{self.updates:07d}", self.model, record)
+            checkpoint.save(self.checkpoint, self.model, record)
             checkpoint.prune(self.run_dir, KEPT, set(accumulate(phase.steps for phase in self.plan)))
         self.saved_at = time.monotonic()
 
@@ -67,9 +77,14 @@ class TrainingState:
         folder = self.run_dir / "checkpoints" / checkpoint.FINAL
         if self.where.writes:
             checkpoint.save(folder, self.model, {"updates": self.updates})
-            append_log(self.run_dir, {"event": "finished", "updates": self.updates, "seconds": self.seconds})
+        self.tell("finished")
         self.where.wait()
         return folder
+
+    def tell(self, event: str, **more: Any) -> None:
+        """A line of the log about the run itself."""
+        if self.where.writes:
+            append_log(self.run_dir, {"event": event, "updates": self.updates, "seconds": self.seconds, **more})
 
     def resume(self, folder: Path) -> None:
         """Takes up a checkpoint; RunError where it is damaged or not of this plan."""

@@ -7,12 +7,12 @@ so a run that was killed and resumed ends, on CPU in fp32, with the weights of o
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ocbench.runner.pictures import Pictures
 from ocbench.runner.precompute import precomputed
 from ocbench.runner.probe import Probe
 from ocbench.runner.state import TrainingState
+from ocbench.runner.stopping import Request, Stopped
 from ocbench.runs import RunConfig, append_log
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,14 @@ class Options:
     save_every: str = "60s"  # updates, or seconds with an s
     eval_every: int | None = None  # updates between probes
     workers: int = 0  # loader processes when streaming
+    max_hours: float | None = None  # of this call
 
     def save_interval(self) -> tuple[float, float]:
         """Updates and seconds between checkpoints, one of them infinite."""
         number = self.save_every.removesuffix("s")
         if not number.isdecimal() or int(number) == 0:
             raise UsageError(f"cannot save every '{self.save_every}'", expected="updates (500) or seconds (60s)")
-        return (math.inf, int(number)) if self.save_every.endswith("s") else (int(number), math.inf)
+        return (inf, int(number)) if self.save_every.endswith("s") else (int(number), inf)
 
 
 def planned(plugin: ModelPlugin, config: Any, run: RunConfig) -> tuple[Phase, ...]:
@@ -84,8 +86,10 @@ def train(
     """Trains, or goes on training, and returns the folder of the final checkpoint.
 
     RunError where the folder holds another run or the loss stops being finite; PluginError where the model breaks its
-    contract. `data` is the training split, `validation` what the probe looks at.
+    contract; Stopped, with all saved, on SIGTERM, SIGUSR1 or after `max_hours`. `data` is the training split,
+    `validation` what the probe looks at.
     """
+    request = Request(options.max_hours)
     where = device.place(options.device, run.precision, run.compile, run.deterministic)
     options.save_interval()  # a wrong word is told now, not after the first update
     if not where.writes:  # one rank speaks for all
@@ -98,8 +102,8 @@ def train(
         batches = _batches(data, run, cache_folder(data_dir), where, options.workers, progress, say)
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
-        with closing(Pictures(run_dir, state.updates)) as pictures:
-            _Loop(state, batches, run.seed, options, probe, pictures, progress, say).run()
+        with closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
+            _Loop(state, batches, run.seed, options, request, probe, pictures, progress, say).run()
         return state.finish()
     finally:
         device.leave()
@@ -167,6 +171,7 @@ class _Loop:
     batches: CachedBatches | StreamedBatches
     seed: int
     options: Options
+    request: Request
     probe: Probe | None
     pictures: Pictures
     progress: Progress | None
@@ -203,8 +208,12 @@ class _Loop:
                 self._log(phase, terms, rates, speed)
             if self.probe is not None and self.options.eval_every and state.step % self.options.eval_every == 0:
                 self._look(self.probe, phase)
-            if last or self._is_time_to_save():
+            is_due, reason = self._asked()
+            if last or is_due or reason:
                 state.save()
+            if reason and not state.is_done:
+                state.tell("stopped", reason=reason)
+                raise Stopped(reason, state.checkpoint, state.updates)
 
     def _start(self, phase: Phase) -> None:
         model: Any = self.state.model
@@ -240,13 +249,15 @@ class _Loop:
                 model.after_step(where.averaged(terms), phase.name, done + 1, state.optimizers)
         return terms, rates
 
-    def _is_time_to_save(self) -> bool:
+    def _asked(self) -> tuple[bool, str | None]:
+        """Whether a checkpoint is due, and why to stop after it; the same on every rank."""
         state, (updates, seconds) = self.state, self.options.save_interval()
-        if math.isinf(seconds):
-            return state.step % updates == 0
-        if state.where.world > 1 and state.step % 10:  # the ranks must agree, which costs a message
-            return False
-        return state.where.agreed(time.monotonic() - state.saved_at >= seconds)
+        by_count = state.step % updates == 0
+        if state.where.world > 1 and state.step % 10:  # the ranks must agree on the rest, which costs a message
+            return by_count, None
+        reason = self.request.reason()
+        by_time, stop = state.where.anywhere(time.monotonic() - state.saved_at >= seconds, reason is not None)
+        return by_count or by_time, (reason or "another rank was asked to stop") if stop else None
 
     def _log(self, phase: Phase, terms: Mapping[str, torch.Tensor], rates: Sequence[float], speed: float) -> None:
         state = self.state

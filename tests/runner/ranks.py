@@ -22,6 +22,7 @@ from ocbench.prepared import PreparedSplit, split_directory
 from ocbench.recipe import resolve, run_config
 from ocbench.runner import checkpoint, device
 from ocbench.runner.state import TrainingState
+from ocbench.runner.stopping import Stopped
 from ocbench.runner.train import Options, train
 
 rank = int(os.environ["RANK"])
@@ -41,8 +42,7 @@ def check_messages(where: device.Place) -> None:
     assert (where.rank, where.world, where.writes) == (rank, 2, rank == 0)
     averaged = where.averaged({"total": torch.tensor(rank + 1.0), "part": torch.tensor(rank * 4.0)})
     assert {name: float(value) for name, value in averaged.items()} == {"total": 1.5, "part": 2.0}
-    assert where.agreed(rank == 0)
-    assert not where.agreed(rank == 1)
+    assert where.anywhere(rank == 0, rank == 1, False) == [True, True, False]
     assert where.gathered({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
 
 
@@ -98,6 +98,7 @@ def killed_after(save: Callable[[TrainingState], None], updates: int) -> Callabl
 
 torch.set_num_threads(1)
 DUEL = ("duel_steps=6", "settle_steps=5")
+LONG = ("background_steps=0", "foreground_steps=24", "joint_steps=0")
 if os.environ["STAGE"] == "kill":
     TrainingState.save = killed_after(TrainingState.save, 8)  # type: ignore[method-assign]
     trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
@@ -114,3 +115,6 @@ TrainingState.finish = check_that_ranks_agree(TrainingState.finish)  # type: ign
 trained("toy", "shared-s0", *sys.argv[9:])
 trained("toy-duel", "undisturbed-s0", *DUEL, save_every="2")
 trained("toy-duel", "stopped-s0", *DUEL, save_every="2")
+with pytest.raises(Stopped, match="hours are over" if rank == 1 else "another rank was asked to stop") as told:
+    trained("toy", "asked-s0", *LONG, max_hours=1e-9 if rank == 1 else None)
+assert told.value.updates == 10  # where the ranks next agree

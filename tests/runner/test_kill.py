@@ -1,4 +1,4 @@
-"""Real processes, killed in each phase, end with the weights of one that was not, bit for bit."""
+"""Real processes, killed or asked to stop in each phase, end with the weights of one that was not, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from ocbench.runner import checkpoint
 from ocbench.runs import read_log
 
 STEPS = {
     "toy": {"background_steps": 40, "foreground_steps": 40, "joint_steps": 80},
     "toy-duel": {"duel_steps": 50, "settle_steps": 50},
 }
-KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+KILL, TERM, USR1, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT
+CODES = {KILL: -KILL, TERM: 75, USR1: 75, INT: 130}
 
 
 @pytest.fixture
@@ -42,11 +44,20 @@ def wait_for(log: Path, updates: int, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
+def check_nothing_is_lost(run: Path, reason: str, told: str) -> None:
+    """The update in which the run was asked to stop is the one that its newest checkpoint holds."""
+    last = read_log(run / "log.jsonl")[-1]
+    assert (last["event"], last["reason"]) == ("stopped", reason)
+    newest = checkpoint.numbered(run)[-1]
+    assert int(newest.name) == last["updates"]
+    assert f"stopped: {reason}: {last['updates']:,} updates are saved in '{newest}'; the same command goes on" in told
+
+
 @pytest.mark.parametrize(
     ("model", "times", "kills"),
     [
         ("toy", 1, ((12, KILL), (50, TERM), (100, INT))),
-        ("toy-duel", 1, ((12, KILL), (65, KILL))),
+        ("toy-duel", 1, ((12, USR1), (65, KILL))),
         *(pytest.param(m, 3, tuple((n, KILL) for n in range(15, 300, 30)), marks=pytest.mark.slow) for m in STEPS),
     ],
 )
@@ -59,7 +70,9 @@ def test_a_process_killed_in_each_phase(
         wait_for(training.runs / "run-s0" / "log.jsonl", updates, process)
         process.send_signal(number)
         told = process.communicate()[1]
-        assert process.returncode == (130 if number == INT else -number), told
+        assert process.returncode == CODES[number], told
+        if CODES[number] == 75:
+            check_nothing_is_lost(training.runs / "run-s0", signal.Signals(number).name, told)
     process = started(model, settings)
     told = process.communicate()[1]
     assert process.returncode == 0, told
