@@ -91,15 +91,15 @@ def _trained_and_scored(
     progress: Callable[[str], AbstractContextManager[Progress]],
 ) -> Path:  # fmt: skip
     from ocbench.prepared import open_dataset
-    from ocbench.runner import evaluate, probe, train
+    from ocbench.runner import evaluate, phases, probe, train
 
     plugin = registry.model(model)
     split, validation = training_splits(plan.dataset, data_dir)
     recipe = resolve(plugin, plan.dataset, None, None, [])
     run = run_config(recipe, split, seed=seed, device=device, steps=steps)
     run_dir = run_directory(runs_dir, model, recipe.scenario, plan.dataset, seed)
-    phases = train.planned(plugin, recipe.config, run)
-    options: dict[str, Any] = {"device": device, "eval_every": probe.interval(phases)}
+    plan_of_phases = phases.planned(plugin, recipe.config, run)
+    options: dict[str, Any] = {"device": device, "eval_every": probe.interval(plan_of_phases)}
     say("train", f"{model}   {plugin.summary}")
     with progress("training") as update:
         train.train(

@@ -55,9 +55,10 @@ class RunConfig:
     partial: Mapping[str, Any] | None = None  # how the training set falls short of the protocol
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    shared: Mapping[str, str] = field(default_factory=dict)  # phase -> the run whose outcome was taken from the cache
 
     # What may differ between two calls that are the same run.
-    FREE = ("versions", "device")
+    FREE = ("versions", "device", "shared")
 
     @property
     def trained_on(self) -> str:

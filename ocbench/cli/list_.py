@@ -159,6 +159,7 @@ def runs(common: Common, name: str | None, check: bool) -> Table:
         run = RunConfig.load(path)
         updates = max((line.get("updates", 0) for line in read_log(path / "log.jsonl")), default=0)
         state = f"{'finished' if is_finished(path) else 'unfinished'}, {updates:,} updates"
+        state += "".join(f", {phase} of {origin}" for phase, origin in run.shared.items())
         scored = ", ".join(sorted(sheet.stem for sheet in (path / "scores").glob("*.json"))) or "–"
         rows.append([path.name, f"{run.model} {run.scenario}", run.trained_on, state, scored])
     return ("run", "model", "trained on", "state", "scored on"), rows

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-hours", type=click.FloatRange(min=0, min_open=True), metavar="H", help="Save and exit 75 after H hours."
 )
+@click.option("--no-phase-cache", is_flag=True, help="Train the first phase even where another run has.")
 @click.option("--name", metavar="NAME", help="Of the run directory, before -s<seed>.")
 @device
 @limit
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 def command(
     common: Common, model: str, data: str | None, scenario: str | None, preset: str | None, overrides: tuple[str, ...],
     seed: int, resume: str, workers: int, eval_every: int | None, save_every: str, max_hours: float | None,
-    name: str | None, device: str, limit: int | None, dry_run: bool, **kept: Any,
+    no_phase_cache: bool, name: str | None, device: str, limit: int | None, dry_run: bool, **kept: Any,
 ) -> None:  # fmt: skip
     """Train a registered model.
 
@@ -52,14 +53,14 @@ def command(
     SIGTERM and SIGUSR1 save and end with exit code 75.
     """
     from ocbench import recipe, registry, runs
-    from ocbench.runner import probe, train
+    from ocbench.runner import phases, probe, train
 
     plugin = registry.model(model)
     split, validation = recipe.training_splits(data or recipe.default_dataset(plugin), common.data_dir, limit)
     chosen = recipe.resolve(plugin, split.dataset, preset, scenario, overrides)
     run = recipe.run_config(chosen, split, seed=seed, device=device, **kept)  # the other options are fields of run.json
     run_dir = runs.run_directory(common.runs_dir, model, chosen.scenario, split.dataset, seed, name)
-    plan = train.planned(plugin, chosen.config, run)
+    plan = phases.planned(plugin, chosen.config, run)
     common.line("model", f"{model}   preset {chosen.preset}, scenario {chosen.scenario}, seed {seed}")
     for change in chosen.changed:
         common.line("set", change)
@@ -71,8 +72,9 @@ def command(
         common.result("", {"run": str(run_dir), "config": run.config, "phases": [phase.name for phase in plan]})
         return
     options = train.Options(
-        device, resume, save_every, probe.interval(plan) if eval_every is None else eval_every, workers, max_hours
-    )
+        device=device, resume=resume, save_every=save_every, workers=workers, max_hours=max_hours,
+        eval_every=probe.interval(plan) if eval_every is None else eval_every, phase_cache=not no_phase_cache,
+    )  # fmt: skip
     with common.progress("training") as progress:
         final = train.train(
             plugin, chosen.config, split, run, run_dir, data_dir=common.data_dir, options=options,

@@ -83,6 +83,7 @@ def _notes(section: Section, options: Options, published: bool) -> tuple[str, ..
     notes = []
     if any(len(row.seeds) > 1 for row in section.rows):
         notes.append(spread_note(options.ddof))
+    notes += [note for row in section.rows for note in row.shared_phases()]
     if options.paper and not published:
         notes.append(nothing_beside(section))
     if published:

@@ -122,6 +122,7 @@ def _cell(row: Row | None, metric: str, ddof: int) -> str:
 def _notes(ours: Mapping[str, Mapping[tuple[str, str], Row]], ddof: int) -> list[str]:
     several = any(len(row.seeds) > 1 for cells in ours.values() for row in cells.values())
     notes = [f"In our rows {spread_note(ddof)}"] if several else []
+    notes += dict.fromkeys(note for cells in ours.values() for row in cells.values() for note in row.shared_phases())
     for name, cells in ours.items():
         why = dict.fromkeys(reason for row in cells.values() for reason in reasons(row))
         notes += [f"{name.removeprefix('ours: ')} stands for no published system: {'; '.join(why)}."] if why else []

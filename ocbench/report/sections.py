@@ -31,6 +31,18 @@ class Row:
             return None
         return self.sheets[0][metric]
 
+    def shared_phases(self) -> list[str]:
+        """What some seeds took from another run, as sentences: no seed of their own decides it."""
+        taken: dict[tuple[str, str], list[int]] = {}
+        for seed, run in zip(self.seeds, self.runs, strict=True):
+            for phase, origin in run.shared.items():
+                taken.setdefault((phase, origin), []).append(seed)
+        return [
+            f"{self.name}: phase '{phase}' of seed {', '.join(map(str, seeds))} is that of {origin}, "
+            "whose spread ± does not hold."
+            for (phase, origin), seeds in taken.items()
+        ]
+
     def values(self, metric: str) -> np.ndarray:
         """float64 [seeds]: the metric's means, as fractions or in its own unit."""
         return np.array([sheet[metric].mean for sheet in self.sheets])

@@ -29,7 +29,7 @@ def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
     """Writes a checkpoint beside its place and renames it; DataError on a full disk, which leaves the others whole."""
     pickled = io.BytesIO()
     torch.save(dict(state), pickled)
-    files = {WEIGHTS: safetensors.torch.save(weights_of(model)), STATE: pickled.getvalue()}
+    files = {WEIGHTS: as_bytes(weights_of(model)), STATE: pickled.getvalue()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     with storage.replacing_folder(str(folder)) as beside:
         for name, data in {**files, DIGESTS: json.dumps(digests).encode()}.items():
@@ -39,6 +39,16 @@ def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
     """Copies of all parameters and buffers, on the host."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+
+
+def as_bytes(weights: Mapping[str, torch.Tensor]) -> bytes:
+    """What a file of weights holds."""
+    return safetensors.torch.save(dict(weights))
+
+
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """What `as_bytes` made, from a file known to be whole."""
+    return safetensors.torch.load_file(path)
 
 
 def weights_digest(model: nn.Module) -> str:
@@ -70,7 +80,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     if wrong is not None:
         raise RunError(f"checkpoint '{folder}' is damaged", found=wrong, hint="name another one, or train again")
     try:
-        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        model.load_state_dict(read(folder / WEIGHTS))
     except RuntimeError as mismatch:
         lines = str(mismatch).splitlines()
         raise RunError(

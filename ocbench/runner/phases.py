@@ -1,15 +1,43 @@
-"""What a phase means for a model: who learns, by which optimisers, at which rate."""
+"""What a phase means for a run and its model: how much is done, who learns, by which optimisers, at which rate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from ocbench.errors import PluginError
-from ocbench.plugin import Optimizer, Phase
+from ocbench.errors import PluginError, UsageError
+from ocbench.plugin import ModelPlugin, Optimizer, Phase
+from ocbench.runs import RunConfig
+
+
+def planned(plugin: ModelPlugin, config: Any, run: RunConfig) -> tuple[Phase, ...]:
+    """The phases of the scenario, under the run's limits on steps and batch size."""
+    changed = []
+    for phase in plugin.scenarios[run.scenario](config):
+        for name in phase.depends_on or ():
+            if not hasattr(config, name):
+                raise PluginError(f"phase '{phase.name}' depends on '{name}', which is no setting of '{plugin.name}'")
+        steps = phase.steps if run.steps is None else min(phase.steps, run.steps)
+        changed.append(replace(phase, steps=steps, batch_size=run.batch_size or phase.batch_size))
+    return tuple(changed)
+
+
+def check_batches(plan: Sequence[Phase], scenes: int, stream: bool, world: int) -> None:
+    """Refuses batches that some phase could not get, before the run directory is claimed."""
+    for phase in plan:
+        if phase.batch_size % world:
+            raise UsageError(
+                f"a batch of {phase.batch_size} cannot be shared equally by {world} ranks", hint="another --batch-size"
+            )
+        if phase.steps and phase.batch_size > scenes:
+            found = f"phase '{phase.name}': batch {phase.batch_size}; training scenes: {scenes}"
+            raise UsageError("a batch is larger than the training set", found=found, hint="a smaller --batch-size")
+        if stream and phase.precompute:
+            raise UsageError(f"phase '{phase.name}' stores what it precomputes", hint="leave --stream out")
 
 
 def belongs(name: str, prefixes: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ocbench.loading import CachedBatches, StreamedBatches
 from ocbench.plugin import ModelPlugin, Phase
 from ocbench.prepared import PreparedSplit
 from ocbench.runner import checkpoint, claim, device, phases
+from ocbench.runner.phase_cache import PhaseCache, code_digest
 from ocbench.runner.pictures import Pictures
 from ocbench.runner.precompute import precomputed
 from ocbench.runner.probe import Probe
@@ -48,6 +49,7 @@ class Options:
     eval_every: int | None = None  # updates between probes
     workers: int = 0  # loader processes when streaming
     max_hours: float | None = None  # of this call
+    phase_cache: bool = True  # take the first phase from another run where it would be the same, and leave it there
 
     def save_interval(self) -> tuple[float, float]:
         """Updates and seconds between checkpoints, one of them infinite."""
@@ -55,15 +57,6 @@ class Options:
         if not number.isdecimal() or int(number) == 0:
             raise UsageError(f"cannot save every '{self.save_every}'", expected="updates (500) or seconds (60s)")
         return (inf, int(number)) if self.save_every.endswith("s") else (int(number), inf)
-
-
-def planned(plugin: ModelPlugin, config: Any, run: RunConfig) -> tuple[Phase, ...]:
-    """The phases of the scenario, under the run's limits on steps and batch size."""
-    changed = []
-    for phase in plugin.scenarios[run.scenario](config):
-        steps = phase.steps if run.steps is None else min(phase.steps, run.steps)
-        changed.append(replace(phase, steps=steps, batch_size=run.batch_size or phase.batch_size))
-    return tuple(changed)
 
 
 def _silent(word: str, text: str) -> None:
@@ -102,8 +95,9 @@ def train(
         batches = _batches(data, run, cache_folder(data_dir), where, options.workers, progress, say)
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
+        shared = PhaseCache(Path(cache_folder(data_dir)) / "phases", run, code_digest(plugin.build))
         with closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
-            _Loop(state, batches, run.seed, options, request, probe, pictures, progress, say).run()
+            _Loop(state, batches, run.seed, options, request, shared, probe, pictures, progress, say).run()
         return state.finish()
     finally:
         device.leave()
@@ -113,26 +107,12 @@ def _prepared(
     plugin: ModelPlugin, config: Any, data: PreparedSplit, run: RunConfig, run_dir: Path, where: device.Place
 ) -> TrainingState:
     """The model as it begins, with a plan that it can carry out."""
-    plan = planned(plugin, config, run)
-    _check(plan, len(data), run.stream, where.world)
+    plan = phases.planned(plugin, config, run)
+    phases.check_batches(plan, len(data), run.stream, where.world)
     torch.manual_seed(device.child_seed(run.seed, "initialisation"))
     model = device.synchronised(plugin.build(config, data.protocol).to(where.device), where)
     phases.check(model, plan)
     return TrainingState(model, plan, run_dir, where)
-
-
-def _check(plan: Sequence[Phase], scenes: int, stream: bool, world: int) -> None:
-    """Refuses batches that some phase could not get, before the run directory is claimed."""
-    for phase in plan:
-        if phase.batch_size % world:
-            raise UsageError(
-                f"a batch of {phase.batch_size} cannot be shared equally by {world} ranks", hint="another --batch-size"
-            )
-        if phase.steps and phase.batch_size > scenes:
-            found = f"phase '{phase.name}': batch {phase.batch_size}; training scenes: {scenes}"
-            raise UsageError("a batch is larger than the training set", found=found, hint="a smaller --batch-size")
-        if stream and phase.precompute:
-            raise UsageError(f"phase '{phase.name}' stores what it precomputes", hint="leave --stream out")
 
 
 def _batches(
@@ -172,6 +152,7 @@ class _Loop:
     seed: int
     options: Options
     request: Request
+    shared: PhaseCache
     probe: Probe | None
     pictures: Pictures
     progress: Progress | None
@@ -186,6 +167,9 @@ class _Loop:
     def _phase(self, phase: Phase) -> None:
         state = self.state
         first = state.step
+        if first == 0 and self.options.phase_cache and (origin := self.shared.take(state)):
+            self.say(phase.name, f"{phase.steps:,} steps found in the phase cache, of run {origin}")
+            return
         if first == 0 and phase.sample:
             self._start(phase)
         if first == phase.steps:  # there are none, or all were done before a kill
@@ -211,6 +195,8 @@ class _Loop:
             is_due, reason = self._asked()
             if last or is_due or reason:
                 state.save()
+            if last and self.options.phase_cache:
+                self.shared.keep(state)
             if reason and not state.is_done:
                 state.tell("stopped", reason=reason)
                 raise Stopped(reason, state.checkpoint, state.updates)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+
+from ocbench.runs import RunConfig
 
 
 def table(ended):
@@ -54,6 +57,9 @@ def test_runs_and_their_state(ocbench, workplace):
     line = table(ocbench("list", "runs"))["toy-curriculum-squares-s0"]
     for word in ("toy curriculum", "squares:train@native", "finished, 6 updates", "squares-test@native"):
         assert word in line
+    run = workplace / "runs" / "toy-curriculum-squares-s0"
+    replace(RunConfig.load(run), shared={"background": "another-s1"}).save(run)
+    assert "finished, 6 updates, background of another-s1" in table(ocbench("list", "runs"))[run.name]
     shutil.rmtree(workplace / "runs")
     assert ocbench("list", "runs").out.strip() == "no runs"
 

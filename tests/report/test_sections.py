@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import scored_runs
 
 from ocbench import report
 from ocbench.errors import RunError
+from ocbench.report import paper
 from ocbench.runs import MetricResult, RunConfig, ScoreSheet
 
 RUN = RunConfig(
@@ -89,3 +91,15 @@ def test_a_run_without_scores_says_what_to_type(tmp_path):
     RUN.save(tmp_path / "toy-s0")
     with pytest.raises(RunError, match=r"ocbench evaluate .*toy-s0"):
         report.sections([tmp_path / "toy-s0"])
+
+
+def test_a_phase_taken_from_another_run_is_told_under_the_table(tmp_path):
+    first = scored_runs.scored(tmp_path, "net-s0", {"miou": 0.5})
+    shared = {"background": "net-s0"}
+    others = [scored_runs.scored(tmp_path, f"net-s{n}", {"miou": 0.6}, seed=n, shared=shared) for n in (1, 2)]
+    note = "phase 'background' of seed 1, 2 is that of net-s0, whose spread ± does not hold."
+    found = report.sections([first, *others])
+    assert [row.seeds for row in found[0].rows] == [(0, 1, 2)]
+    assert note in report.markdown(found)
+    assert note in paper.markdown(paper.TABLES[:1], found)
+    assert "is that of" not in report.markdown(report.sections([first]))

@@ -17,7 +17,8 @@ from ocbench import Optimizer, Phase, Prediction, WarmupThenDrops, registry
 from ocbench.runner import checkpoint
 from ocbench.runner.device import child_seed
 from ocbench.runner.outcomes import outcomes
-from ocbench.runner.train import Options, planned
+from ocbench.runner.phases import planned
+from ocbench.runner.train import Options
 
 TOY = ("background_steps=6", "foreground_steps=7", "joint_steps=5")
 DUEL = ("duel_steps=7", "settle_steps=6")
