@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from ocbench import __version__, settings, storage
-from ocbench.errors import UnknownNameError, UsageError
+from ocbench import __version__, registry, settings, storage
+from ocbench.errors import OcbenchError, UnknownNameError, UsageError
 from ocbench.plugin import ModelPlugin
 from ocbench.prepared import PreparedSplit, open_word, split_directory
 from ocbench.runs import RunConfig
@@ -95,3 +95,18 @@ def versions() -> dict[str, str]:
     """The versions that may decide a number."""
     found = {"ocbench": __version__, "python": platform.python_version()}
     return found | {name: version(name) for name in ("torch", "numpy", "scipy", "transformers", "pillow")}
+
+
+def with_later_settings(run: RunConfig) -> RunConfig:
+    """The run with every setting that its model got since, at its default, which is what the model did before.
+
+    As it is where the model does not load here: its runs can still be read.
+    """
+    try:
+        preset = next(iter(registry.model(run.model).presets.values()))
+    except OcbenchError:
+        return run
+    if not is_dataclass(preset):
+        return run
+    later = {field.name: field.default for field in fields(preset) if field.default is not MISSING}
+    return replace(run, config={**later, **run.config})

@@ -9,7 +9,7 @@ import pytest
 from ocbench import Variant, registry
 from ocbench.errors import UnknownNameError, UsageError
 from ocbench.prepared import open_dataset
-from ocbench.recipe import default_dataset, resolve, run_config, training_splits
+from ocbench.recipe import default_dataset, resolve, run_config, training_splits, with_later_settings
 
 
 @pytest.fixture
@@ -73,3 +73,16 @@ def test_training_splits(workplace):
     assert cut.manifest.incomplete() == {"limit": 10}
     with pytest.raises(UsageError, match="2 splits"):
         training_splits("squares:train,val", data)
+
+
+def test_a_run_from_before_a_setting_has_its_default(plugin, workplace):
+    split, _ = training_splits("squares", str(workplace / "data"))
+    run = run_config(resolve(plugin, "squares", None, None, []), split, seed=0)
+    name, value = "joint_steps", type(plugin.presets["squares"])().joint_steps
+    before = replace(run, config={key: setting for key, setting in run.config.items() if key != name})
+    assert before.difference(run) is not None
+    assert with_later_settings(before).config[name] == value
+    changed = replace(run, config={**run.config, name: value + 1})
+    assert with_later_settings(changed) == changed
+    strange = replace(before, model="not-installed")
+    assert with_later_settings(strange) == strange

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ocbench.errors import RunError
+from ocbench.recipe import with_later_settings
 from ocbench.runs import MetricResult, RunConfig, ScoreSheet, short
 
 
@@ -111,7 +112,7 @@ def sections(run_dirs: Iterable[Path]) -> tuple[Section, ...]:
     """What the runs' sheets say, by split, protocol and fingerprint; RunError where a run has no complete sheet."""
     groups: dict[tuple[Any, ...], dict[tuple[str, str], list[_Entry]]] = {}
     for run_dir in {path.resolve(): path for path in run_dirs}.values():
-        run = RunConfig.load(run_dir)
+        run = with_later_settings(RunConfig.load(run_dir))
         for sheet in sheets_of(run_dir):
             entry = _Entry(run_dir, run, sheet)
             place = (sheet.dataset, sheet.split, sheet.protocol, sheet.protocol_version, sheet.fingerprint)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ocbench import storage
 from ocbench.errors import RunError
+from ocbench.recipe import with_later_settings
 from ocbench.runner import checkpoint
 from ocbench.runs import RunConfig, is_finished
 
@@ -20,7 +21,7 @@ def is_done(run: RunConfig, run_dir: Path, resume: str) -> bool:
         if strange:
             raise RunError(f"'{run_dir}' holds something that is no run", found=", ".join(strange[:5]), hint=hint)
         return False
-    difference = RunConfig.load(run_dir).difference(run)
+    difference = with_later_settings(RunConfig.load(run_dir)).difference(run)
     if difference is not None:
         raise RunError(f"'{run_dir}' holds another run", found=difference, hint=hint)
     if resume == "never":
@@ -49,7 +50,7 @@ def checkpoint_to_resume(run: RunConfig, run_dir: Path, resume: str) -> Path | N
         raise RunError(f"no checkpoint at '{resume}'", expected="auto, never, or a checkpoint's folder", found=there)
     origin = folder.parents[1]
     if (origin / "run.json").is_file():
-        difference = RunConfig.load(origin).difference(run)
+        difference = with_later_settings(RunConfig.load(origin)).difference(run)
         if difference is not None:
             raise RunError(f"'{resume}' is a checkpoint of another run", found=difference)
     return folder

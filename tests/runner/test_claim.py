@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from ocbench import RunError, storage
+from ocbench import RunError, registry, storage
 from ocbench.runner import checkpoint, claim
 from ocbench.runs import RunConfig
 
@@ -147,3 +148,11 @@ def test_what_a_killed_save_left_is_removed(run_dir: Path, monkeypatch: pytest.M
         Path(storage.beside_of(str(run_dir / "run.json"))).write_text("{")
     claim.claim(RUN, run_dir, ["a", "b"])
     assert [path.name for path in run_dir.rglob("*") if path.suffix == ".part"] == []
+
+
+def test_a_setting_that_the_model_got_later_makes_no_other_run(run_dir: Path, toy: Path) -> None:
+    now = replace(RUN, config={**dataclasses.asdict(registry.model("toy").presets["squares"]), **RUN.config})
+    assert RunConfig.load(run_dir).difference(now) is not None
+    assert not claim.is_done(now, run_dir, "auto")
+    with pytest.raises(RunError, match=r"config\.joint_steps: here 40, now 41"):
+        claim.is_done(replace(now, config={**now.config, "joint_steps": 41}), run_dir, "auto")
