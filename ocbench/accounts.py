@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +122,46 @@ def _variant_record(variant: Variant) -> dict[str, Any]:
     return {**dataclasses.asdict(variant), "numbers": numbers}
 
 
+def state_of(run_dir: Path) -> str:
+    """How far a run has come; of one that is not finished also how fast it was, and when it last said so."""
+    path = run_dir / "log.jsonl"
+    log = [line for line in read_log(path) if "updates" in line]
+    updates = log[-1]["updates"] if log else 0
+    if is_finished(run_dir):
+        return f"finished, {updates:,} updates"
+    if not log:
+        return "not begun"
+    trained = [line for line in log if "of" in line]
+    words = [f"{updates:,} of {trained[-1]['of']:,} updates" if trained else f"{updates:,} updates, not finished"]
+    if log[-1].get("event") == "stopped":
+        return f"stopped ({log[-1]['reason']}) at {words[0]}"
+    words += _pace(trained)
+    return ", ".join([*words, f"written {timedelta(seconds=max(0, round(time.time() - path.stat().st_mtime)))} ago"])
+
+
+def _pace(trained: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Speed at the last line of the log and the time left at the pace of the phase in it; nothing before two lines."""
+    if not trained:
+        return []
+    last = trained[-1]
+    speed = f"{last['scenes_per_second']:,.0f} scenes/s"
+    first = next(line for line in trained if line["phase"] == last["phase"])
+    updates, seconds = last["updates"] - first["updates"], last["seconds"] - first["seconds"]
+    if updates <= 0 or seconds <= 0:
+        return [speed]
+    return [speed, f"{timedelta(seconds=round((last['of'] - last['updates']) * seconds / updates))} left"]
+
+
 def of_run(run_dir: Path) -> Account:
     """What a run is, how far it has come, its scores, and which published system it stands for."""
     run = RunConfig.load(run_dir)
-    updates = [line["updates"] for line in read_log(run_dir / "log.jsonl") if "updates" in line]
-    reached = f"at update {updates[-1]:,}" if updates else "not begun"
     lines = [
         ("run", str(run_dir)),
         ("model", f"{run.model}   preset {run.preset}, scenario {run.scenario}, seed {run.seed}"),
         ("set", ", ".join(run.overrides)),
         ("trial", f"at most {run.steps:,} updates a phase" if run.steps else ""),
         ("data", f"{run.trained_on}   fingerprint {run.fingerprint[:8]}"),
-        ("state", f"finished, {reached}" if is_finished(run_dir) else reached),
+        ("state", state_of(run_dir)),
         ("device", f"{run.device}   {run.precision}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -151,17 +152,24 @@ def metrics(common: Common, name: str | None, check: bool) -> Table:
 
 
 def runs(common: Common, name: str | None, check: bool) -> Table:
-    """Every run with its state and the splits that it was scored on."""
-    from ocbench.runs import RunConfig, all_runs, is_finished, read_log
+    """Every run with its state, and the first score on each split that it was scored on."""
+    from ocbench.accounts import state_of
+    from ocbench.runs import RunConfig, ScoreSheet, all_runs
+    from ocbench.tables import shown
+
+    def first_score(path: Path) -> str:
+        try:
+            results = ScoreSheet.load(path).results
+        except OcbenchError:
+            return f"{path.stem} BROKEN"
+        return " ".join([path.stem, *(f"{one.label} {shown(one, one.mean)}" for one in results[:1])])
 
     rows = []
     for path in all_runs(common.runs_dir):
         run = RunConfig.load(path)
-        updates = max((line.get("updates", 0) for line in read_log(path / "log.jsonl")), default=0)
-        state = f"{'finished' if is_finished(path) else 'unfinished'}, {updates:,} updates"
-        state += "".join(f", {phase} of {origin}" for phase, origin in run.shared.items())
-        scored = ", ".join(sorted(sheet.stem for sheet in (path / "scores").glob("*.json"))) or "–"
-        rows.append([path.name, f"{run.model} {run.scenario}", run.trained_on, state, scored])
+        state = state_of(path) + "".join(f", {phase} of {origin}" for phase, origin in run.shared.items())
+        scored = ", ".join(first_score(sheet) for sheet in sorted((path / "scores").glob("*.json")))
+        rows.append([path.name, f"{run.model} {run.scenario}", run.trained_on, state, scored or "–"])
     return ("run", "model", "trained on", "state", "scored on"), rows
 
 

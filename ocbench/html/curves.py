@@ -10,7 +10,7 @@ from typing import Any
 
 from ocbench.html.collect import Run
 
-PLACE = ("phase", "step", "updates", "event", "seconds")  # of a log line; all else that is a number is drawn
+PLACE = ("phase", "step", "updates", "event", "seconds", "of")  # of a log line; all else that is a number is drawn
 FIRST, LAST = ("total",), ("rate", "scenes_per_second")
 WORDS = {
     "total": "total loss", "rate": "learning rate", "scenes_per_second": "scenes a second", "probe_miou": "probe mIoU",

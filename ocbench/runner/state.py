@@ -44,9 +44,14 @@ class TrainingState:
         return sum(phase.steps for phase in self.plan[: self.phase]) + self.step
 
     @property
+    def planned(self) -> int:
+        """Updates in all phases, done or not."""
+        return sum(phase.steps for phase in self.plan)
+
+    @property
     def is_done(self) -> bool:
         """Whether no update is left."""
-        return self.updates == sum(phase.steps for phase in self.plan)
+        return self.updates == self.planned
 
     @property
     def checkpoint(self) -> Path:

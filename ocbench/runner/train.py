@@ -250,7 +250,8 @@ class _Loop:
         state.refuse_poison()
         averaged = {name: float(value) for name, value in state.where.averaged(terms).items()}
         if state.where.writes:
-            place = {"phase": phase.name, "step": state.step, "updates": state.updates}
+            place = {"phase": phase.name, "step": state.step, "updates": state.updates, "of": state.planned}
+            place["seconds"] = round(state.seconds)
             line = {**averaged, "rate": rates[0], "scenes_per_second": speed}
             append_log(state.run_dir, place | line)
             self.pictures.numbers(line, state.updates)

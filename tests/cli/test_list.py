@@ -55,10 +55,12 @@ def test_a_published_number_says_where_it_stands(ocbench):
 def test_runs_and_their_state(ocbench, workplace):
     ocbench("evaluate", "-q")
     line = table(ocbench("list", "runs"))["toy-curriculum-squares-s0"]
-    for word in ("toy curriculum", "squares:train@native", "finished, 6 updates", "squares-test@native"):
+    for word in ("toy curriculum", "squares:train@native", "finished, 6 updates", "squares-test@native mIoU "):
         assert word in line
     run = workplace / "runs" / "toy-curriculum-squares-s0"
     replace(RunConfig.load(run), shared={"background": "another-s1"}).save(run)
+    (run / "scores" / "squares-val@native.json").write_text("{")
+    assert "squares-val@native BROKEN" in table(ocbench("list", "runs"))[run.name]
     assert "finished, 6 updates, background of another-s1" in table(ocbench("list", "runs"))[run.name]
     shutil.rmtree(workplace / "runs")
     assert ocbench("list", "runs").out.strip() == "no runs"

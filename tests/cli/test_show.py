@@ -67,7 +67,7 @@ def test_every_model_shows_its_settings_phases_and_options(ocbench: Callable, na
 def test_a_run_shows_how_far_it_has_come_and_its_scores(ocbench: Callable, workplace: Path) -> None:
     assert ocbench("evaluate", "last", "--device", "cpu", "-q").code == 0
     shown = ocbench("show", "last")
-    assert "finished, at update" in shown.out
+    assert "finished, 6 updates" in shown.out
     assert "squares:test@native" in shown.out
     assert "stands for no published row: a trial of 2 updates a phase" in shown.out
     record = json.loads(ocbench("show", "toy-curriculum-squares-s0", "--json").out)

@@ -154,7 +154,8 @@ def test_the_run_directory(training: Any, squares: Any) -> None:
     assert training.weights(final) == training.weights(run_dir / "checkpoints" / "0000018")
     lines = log_of(run_dir)
     assert [line["updates"] for line in lines] == [*range(1, 19), 18]
-    assert set(lines[0]) == {"phase", "step", "updates", "total", "rate", "scenes_per_second"}
+    assert set(lines[0]) == {"phase", "step", "updates", "of", "seconds", "total", "rate", "scenes_per_second"}
+    assert {line["of"] for line in lines if "of" in line} == {18}
     assert lines[-1]["event"] == "finished"
 
 
