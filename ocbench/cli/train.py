@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ocbench.cli.options import Common, common, described, device, dry_run, limit
+from ocbench.errors import UsageError
 
 if TYPE_CHECKING:
     from ocbench.plugin import Phase
+
+SOON = 1e-9  # hours: with the next update
+
+
+def _several(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """The seeds that a list names; none where there is no list."""
+    seeds = [word.strip() for word in text.split(",")] if text else []
+    if not all(seed.isdecimal() for seed in seeds) or len(set(map(int, seeds))) != len(seeds):
+        raise click.BadParameter(f"'{text}' is no list of different seeds, such as 0,1,2")
+    return tuple(map(int, seeds))
 
 
 @click.command("train")
@@ -21,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--preset", metavar="NAME", help="Its settings.  [default: those named like the dataset]")
 @click.option("-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting of the preset.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
+@click.option("--seeds", callback=_several, metavar="A,B,C", help="One run a seed, in turn, instead of --seed.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="A trial: at most N updates in each phase.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Scenes per update, over all ranks.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True)
@@ -42,16 +56,32 @@ if TYPE_CHECKING:
 @limit
 @dry_run
 @common
-def command(
-    common: Common, model: str, data: str | None, scenario: str | None, preset: str | None, overrides: tuple[str, ...],
-    seed: int, resume: str, workers: int, eval_every: int | None, save_every: str, max_hours: float | None,
-    no_phase_cache: bool, name: str | None, device: str, limit: int | None, dry_run: bool, **kept: Any,
-) -> None:  # fmt: skip
+def command(common: Common, seed: int, seeds: tuple[int, ...], max_hours: float | None, **words: Any) -> None:
     """Train a registered model.
 
     On a CPU, a GPU, or many: torchrun --nproc-per-node N -m ocbench train … The same command goes on where it stopped.
     SIGTERM and SIGUSR1 save and end with exit code 75.
     """
+    given = click.get_current_context().get_parameter_source("seed")
+    if seeds and given is click.core.ParameterSource.COMMANDLINE:
+        raise UsageError("--seed and --seeds both say which", hint="leave one of them out")
+    if len(seeds) > 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("several ranks train one seed at a time", hint="one call a seed: --seed N")
+    began, made = time.monotonic(), []
+    for one in seeds or (seed,):
+        left = None if max_hours is None else max(max_hours - (time.monotonic() - began) / 3600, SOON)
+        made.append(_trained(common, one, max_hours=left, **words))
+    text = "\n".join(run["checkpoint"] for run in made if "checkpoint" in run)
+    common.result(text, made[0] if len(made) == 1 else {"runs": made})
+
+
+def _trained(
+    common: Common, seed: int, *, model: str, data: str | None, scenario: str | None, preset: str | None,
+    overrides: tuple[str, ...], resume: str, workers: int, eval_every: int | None, save_every: str,
+    max_hours: float | None, no_phase_cache: bool, name: str | None, device: str, limit: int | None, dry_run: bool,
+    **kept: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Trains one seed; what is to be said of it."""
     from ocbench import recipe, registry, runs
     from ocbench.runner import phases, probe, train
 
@@ -69,8 +99,7 @@ def command(
         common.line("phases" if number == 1 else "", f"{number} {in_words(phase)}")
     common.line("run", str(run_dir))
     if dry_run:
-        common.result("", {"run": str(run_dir), "config": run.config, "phases": [phase.name for phase in plan]})
-        return
+        return {"run": str(run_dir), "config": run.config, "phases": [phase.name for phase in plan]}
     options = train.Options(
         device=device, resume=resume, save_every=save_every, workers=workers, max_hours=max_hours,
         eval_every=probe.interval(plan) if eval_every is None else eval_every, phase_cache=not no_phase_cache,
@@ -81,7 +110,7 @@ def command(
             validation=validation, progress=progress, say=common.line,
         )  # fmt: skip
     common.line("next", f"ocbench evaluate {run_dir}")
-    common.result(str(final), {"run": str(run_dir), "checkpoint": str(final)})
+    return {"run": str(run_dir), "checkpoint": str(final)}
 
 
 def in_words(phase: Phase) -> str:

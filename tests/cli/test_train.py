@@ -112,3 +112,31 @@ def test_data_that_is_not_prepared_says_what_to_type(train, tmp_path):
     assert ended.code == 5
     assert "'squares:train@native' is not prepared" in ended.err
     assert "ocbench prepare squares" in ended.err
+
+
+def test_several_seeds_in_turn(train, prepared):
+    ended = train("--seeds", "0,3", "--name", "many")
+    assert ended.code == 0, ended.err
+    finals = [f"{prepared}/runs/many-s{seed}/checkpoints/final" for seed in (0, 3)]
+    assert ended.out.split() == finals
+    record = json.loads(train("--seeds", "0,3", "--name", "many", "--json").out)
+    assert [run["checkpoint"] for run in record["runs"]] == finals
+
+
+@pytest.mark.parametrize("words", [("--seeds", "0,x"), ("--seeds", "1,1"), ("--seeds", "1,2", "--seed", "3")])
+def test_a_list_that_is_none_of_seeds(words, train, prepared):
+    ended = train(*words)
+    assert (ended.code, "--seeds" in ended.err) == (2, True)
+    assert not (prepared / "runs").exists()
+
+
+def test_ranks_train_one_seed_a_call(train, prepared, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    ended = train("--seeds", "0,1")
+    assert (ended.code, "one call a seed" in ended.err) == (2, True)
+
+
+def test_the_hours_are_those_of_the_call(train, prepared):
+    ended = train("--seeds", "0,1", "--max-hours", "1e-9")
+    assert (ended.code, "stopped: 1e-09 hours are over: 1 updates are saved" in ended.err) == (75, True)
+    assert not (prepared / "runs" / "toy-curriculum-squares-s1").exists()
