@@ -131,11 +131,11 @@ def state_of(run_dir: Path) -> str:
         return f"finished, {updates:,} updates"
     if not log:
         return "not begun"
-    trained = [line for line in log if "of" in line]
-    words = [f"{updates:,} of {trained[-1]['of']:,} updates" if trained else f"{updates:,} updates, not finished"]
+    planned = [line["of"] for line in log if "of" in line]
+    words = [f"{updates:,} of {planned[-1]:,} updates" if planned else f"{updates:,} updates, not finished"]
     if log[-1].get("event") == "stopped":
         return f"stopped ({log[-1]['reason']}) at {words[0]}"
-    words += _pace(trained)
+    words += _pace([line for line in log if "of" in line and "phase" in line])
     return ", ".join([*words, f"written {timedelta(seconds=max(0, round(time.time() - path.stat().st_mtime)))} ago"])
 
 

@@ -32,6 +32,11 @@ STOPPED = {"event": "stopped", "updates": 12, "reason": "SIGTERM"}
         ),
         ([trained(10, 5), {"event": "probe", "updates": 11}], "11 of 100 updates, 64 scenes/s, written 0:01:30 ago"),
         ([trained(10, 5), STOPPED], "stopped (SIGTERM) at 12 of 100 updates"),
+        ([STOPPED | {"of": 50}], "stopped (SIGTERM) at 12 of 50 updates"),
+        (
+            [trained(10, 5), STOPPED | {"of": 100}, trained(14, 9)],
+            "14 of 100 updates, 64 scenes/s, 0:01:26 left, written 0:01:30 ago",
+        ),
         ([{"updates": 7}], "7 updates, not finished, written 0:01:30 ago"),  # before logs said of how many
     ],
 )

@@ -198,7 +198,7 @@ class _Loop:
             if last and self.options.phase_cache:
                 self.shared.keep(state)
             if reason and not state.is_done:
-                state.tell("stopped", reason=reason)
+                state.tell("stopped", reason=reason, of=state.planned)
                 raise Stopped(reason, state.checkpoint, state.updates)
 
     def _start(self, phase: Phase) -> None:
