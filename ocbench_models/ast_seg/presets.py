@@ -139,8 +139,16 @@ MINI_FIXED = replace(
     joint_steps=1000,
     drop_at=0.8,
 )
+# On grounds of every texture the published rate (2e-3) and strength (6) of phase 1 end in one grey image for all scenes:
+# while no ground is drawn yet, every pixel looks strange and hardly counts.
 MINI_TEX = replace(
-    MINI_FIXED, background="simple", background_width=0.25, background_steps=2000, background_batch_size=32
+    MINI_FIXED,
+    background="simple",
+    background_width=0.25,
+    background_steps=2500,
+    background_batch_size=32,
+    background_rate=5e-4,
+    background_beta=1.0,
 )
 # For one GPU, 128 px and ten objects (mini-tex@full): the paper's networks from random weights, in minutes.
 MINI_GPU = replace(
@@ -156,6 +164,8 @@ MINI_GPU = replace(
     background="simple",
     background_steps=3000,
     background_batch_size=64,
+    background_rate=5e-4,
+    background_beta=1.0,
     entropy_warmup=4000,
     foreground_steps=4500,
     joint_steps=500,
