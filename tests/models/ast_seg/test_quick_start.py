@@ -39,6 +39,16 @@ def test_a_built_in_dataset_is_trained_and_scored(ocbench, prepared, tmp_path, d
     assert {result["metric"] for result in sheet["results"]} == {"miou", "miou_fg", "ari_fg", "msc_fg", "mse"}
 
 
+def test_seeds_and_ablations_share_a_background_and_say_so(ocbench, prepared):
+    prepared("mini-tex")
+    assert ocbench("train", "ast-seg", "--data", "mini-tex", *TRIAL).code == 0
+    for more in (("--seed", 1), ("--scenario", "frozen"), ("-s", "refiner=none", "--name", "plain")):
+        shared = ocbench("train", "ast-seg", "--data", "mini-tex", *TRIAL, *more)
+        assert "2 steps found in the phase cache, of run ast-seg-ct-mini-tex-s0" in shared.err
+    own = ocbench("train", "ast-seg", "--data", "mini-tex", *TRIAL, "-s", "background_tau=1", "--name", "own")
+    assert (own.code, "phase cache" in own.err) == (0, False)
+
+
 def test_a_missing_backbone_is_an_error_before_the_first_update(ocbench, prepared, tmp_path):
     prepared("mini-plain")
     ended = ocbench(

@@ -56,6 +56,7 @@ def test_an_option_trains_resumes_and_is_scored(
     scenario = variant.scenario or "ct" if variant else option
     words = ["train", "ast-seg", "--data-dir", data, "--data", "mini-plain", "--preset", "clevrtex"]
     words += ["--scenario", scenario, "--batch-size", 4, "--steps", 20, "--save-every", 10, "--device", "cpu", "-q"]
+    words += ["--no-phase-cache"]  # each option trains every phase
     for setting in (f"weights={weights}", *SMALL, *(variant.settings if variant else ())):
         words += ["-s", setting]
     trained = ocbench(*words)
