@@ -50,7 +50,7 @@ class PhaseCache:
         state.model.load_state_dict({**state.model.state_dict(), **weights})
         state.optimizers, state.step = phases.optimizers(state.model, phase), phase.steps
         if state.where.writes:
-            self.run = replace(self.run, shared={**self.run.shared, phase.name: origin["run"]})
+            self.run = replace(self.run, shared={phase.name: origin["run"]})
             self.run.save(state.run_dir)
         state.save()
         return str(origin["run"])

@@ -37,14 +37,10 @@ class Request:
 
     def reason(self) -> str | None:
         """The reason to stop now, or None."""
-        if self.signalled is None and self.max_hours is not None and self.hours >= self.max_hours:
+        hours = (time.monotonic() - self.began) / 3600
+        if self.signalled is None and self.max_hours is not None and hours >= self.max_hours:
             return f"{self.max_hours:g} hours are over"
         return self.signalled
-
-    @property
-    def hours(self) -> float:
-        """Since the request was made."""
-        return (time.monotonic() - self.began) / 3600
 
     @contextmanager
     def listening(self) -> Iterator[None]:
