@@ -139,8 +139,8 @@ MINI_FIXED = replace(
     joint_steps=1000,
     drop_at=0.8,
 )
-# At this width and batch the published rate (2e-3) and strength (6) of phase 1 ended in one grey image for all scenes; so
-# did strength 1 alone (docs/ast-seg.md).
+# At this width and batch the published rate (2e-3) and strength (6) of phase 1 ended in one grey image for all scenes;
+# so did strength 1 alone (docs/ast-seg.md).
 MINI_TEX = replace(
     MINI_FIXED,
     background="simple",
