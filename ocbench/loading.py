@@ -47,34 +47,32 @@ class CachedBatches:
         self.resident = (
             device.type == "cuda" and data.images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
         )
+        # A private mapping: torch wants a writable array, and pages that nobody writes are not copied.
+        self.images = torch.from_numpy(np.load(str(data.images.filename), mmap_mode="c"))
         if self.resident:
-            self.images = torch.from_numpy(np.ascontiguousarray(data.images)).to(device)
-        else:
-            # A private mapping: torch wants a writable array, and pages that nobody writes are not copied.
-            self.images = torch.from_numpy(np.load(str(data.images.filename), mmap_mode="c"))
+            self.images = self.images.to(device)
         self.precomputed: torch.Tensor | None = None
-        self._order: tuple[tuple[int, int], np.ndarray] | None = None
+        self._order: tuple[tuple[int, int], torch.Tensor] | None = None
 
-    def indices(self, phase: int, n: int, batch_size: int) -> np.ndarray:
-        """int64 [batch_size]: the scenes of the n-th batch (from 0) of a phase, over all ranks."""
+    def indices(self, phase: int, n: int, batch_size: int) -> torch.Tensor:
+        """int64 [batch_size]: the scenes of the n-th batch (from 0) of a phase, over all ranks; beside the images."""
         whole = self.scenes // batch_size
         if whole == 0:
             raise UsageError(f"a batch of {batch_size} scenes is larger than the {self.scenes} training scenes")
         epoch, place = divmod(n, whole)
         if self._order is None or self._order[0] != (phase, epoch):
             order = np.random.default_rng([self.seed, phase, epoch]).permutation(self.scenes)
-            self._order = (phase, epoch), order
+            # A whole epoch at once: a copy to the device at every update would hold the host up.
+            self._order = (phase, epoch), torch.from_numpy(order).to(self.images.device)
         return self._order[1][place * batch_size : (place + 1) * batch_size]
 
     def batch(self, phase: int, n: int, batch_size: int) -> Batch:
         """This rank's share of the n-th batch of a phase."""
         share = batch_size // self.world
-        mine = self.indices(phase, n, batch_size)[self.rank * share : (self.rank + 1) * share]
-        return self.gather(mine)
+        return self.gather(self.indices(phase, n, batch_size)[self.rank * share : (self.rank + 1) * share])
 
-    def gather(self, indices: np.ndarray) -> Batch:
-        """The scenes of these indices."""
-        rows = torch.from_numpy(np.ascontiguousarray(indices))
+    def gather(self, rows: torch.Tensor) -> Batch:
+        """The scenes of these indices, int64 [B] beside the images."""
         return Batch(
             as_floats(self._rows(self.images, rows)),
             None if self.precomputed is None else self._rows(self.precomputed, rows),
@@ -83,12 +81,12 @@ class CachedBatches:
     def sample(self, count: int) -> torch.Tensor:
         """float32 [n, 3, H, W]: seeded scenes for a phase's start, the same on every rank."""
         order = np.random.default_rng([self.seed, 1 << 20]).permutation(self.scenes)[:count]
-        return self.gather(np.sort(order)).images
+        return self.gather(torch.from_numpy(np.sort(order)).to(self.images.device)).images
 
     def _rows(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        if source.device == self.device:
-            return source[rows.to(self.device)]
         picked = source[rows]
+        if picked.device == self.device:
+            return picked
         return picked.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else picked
 
 

@@ -155,15 +155,33 @@ class _Loss(nn.Module):
         return self.model.loss(*arguments)
 
 
-def wrapped(model: nn.Module, where: Place) -> nn.Module:
-    """The model's loss as a module, anew for each phase: over all ranks, and compiled where that was asked for."""
+def settled(model: nn.Module, where: Place) -> nn.Module:
+    """The model on its device, in the memory layout of the matrix units, its BatchNorm over all ranks."""
+    model = model.to(where.device)
+    if where.device.type == "cuda" and where.precision != "fp32":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return synchronised(model, where)
+
+
+def wrapped(model: nn.Module, where: Place, whole_batches: bool = True) -> nn.Module:
+    """The model's loss as a module, anew for each phase: over all ranks, and compiled where that was asked for.
+
+    On one GPU the compiled step is recorded as CUDA graphs, unless gradients must outlive it (not `whole_batches`).
+    """
     step: nn.Module = _Loss(model)
     if where.world > 1:
         devices = [where.device] if where.device.type == "cuda" else None
         step = nn.parallel.DistributedDataParallel(step, device_ids=devices)
     if where.compile:
-        step = torch.compile(step)  # type: ignore[assignment]
+        recorded = whole_batches and where.world == 1 and where.device.type == "cuda"
+        step = torch.compile(step, mode="reduce-overhead" if recorded else None)  # type: ignore[assignment]
     return step
+
+
+def kept_apart(step_module: nn.Module, apart: bool) -> AbstractContextManager[Any]:
+    """While gradients are summed up over pieces of a batch: the ranks do not yet exchange them."""
+    module: Any = step_module
+    return module.no_sync() if apart and hasattr(module, "no_sync") else nullcontext()
 
 
 def synchronised(model: nn.Module, where: Place) -> nn.Module:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from ocbench.errors import PluginError
@@ -21,7 +20,7 @@ def precomputed(state: TrainingState, batches: CachedBatches, seed: int) -> torc
     rows = []
     with state.where.aside(model), state.where.autocast():
         torch.manual_seed(child_seed(seed, "precompute"))
-        for indices in np.split(np.arange(batches.scenes), range(AT_ONCE, batches.scenes, AT_ONCE)):
+        for indices in torch.arange(batches.scenes, device=batches.images.device).split(AT_ONCE):
             made = model.precompute(batches.gather(indices).images)
             if made.dtype != torch.uint8 or made.ndim != 4 or len(made) != len(indices):
                 raise PluginError(

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ocbench.cache import cache_folder, cached
 from ocbench.errors import RunError, UsageError
@@ -31,6 +30,7 @@ from ocbench.runner.precompute import precomputed
 from ocbench.runner.probe import Probe
 from ocbench.runner.state import TrainingState
 from ocbench.runner.stopping import Request, Stopped
+from ocbench.runner.update import update
 from ocbench.runs import RunConfig, append_log
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Options:
     eval_every: int | None = None  # updates between probes
     workers: int = 0  # loader processes when streaming
     max_hours: float | None = None  # of this call
+    micro_batch: int | None = None  # scenes that a rank has in work at a time; None: its share of a batch
     phase_cache: bool = True  # take the first phase from another run where it would be the same, and leave it there
 
     def save_interval(self) -> tuple[float, float]:
@@ -110,7 +111,7 @@ def _prepared(
     plan = phases.planned(plugin, config, run)
     phases.check_batches(plan, len(data), run.stream, where.world)
     torch.manual_seed(device.child_seed(run.seed, "initialisation"))
-    model = device.synchronised(plugin.build(config, data.protocol).to(where.device), where)
+    model = device.settled(plugin.build(config, data.protocol), where)
     phases.check(model, plan)
     return TrainingState(model, plan, run_dir, where)
 
@@ -178,14 +179,15 @@ class _Loop:
         if first == 0:
             state.optimizers = phases.optimizers(state.model, phase, state.optimizers)
         # Every rank takes rank 0's weights here, whatever `start` drew.
-        step_module = device.wrapped(state.model, state.where)
+        step_module = device.wrapped(state.model, state.where, self.options.micro_batch is None)
         if isinstance(self.batches, CachedBatches):
             self.batches.precomputed = precomputed(state, self.batches, self.seed) if phase.precompute else None
         onward = f", from {first:,}" if first else ""
         self.say(phase.name, f"{phase.steps:,} steps, batch {phase.batch_size}{onward}")
         began, log_every = time.monotonic(), max(1, min(100, phase.steps // LOG_LINES))
         while state.step < phase.steps:
-            terms, rates = self._update(phase, step_module)
+            batch = self.batches.batch(state.phase, state.step, phase.batch_size)
+            terms, rates = update(state, phase, step_module, batch, self.options.micro_batch)
             last = state.step == phase.steps
             if state.step % log_every == 0 or last:
                 speed = (state.step - first) * phase.batch_size / (time.monotonic() - began)
@@ -206,34 +208,6 @@ class _Loop:
         model.eval()
         with torch.no_grad():
             model.start(phase.name, self.batches.sample(phase.sample))
-
-    def _update(self, phase: Phase, step_module: nn.Module) -> tuple[Mapping[str, torch.Tensor], list[float]]:
-        """One update; this rank's terms, detached, and the learning rates."""
-        state, where = self.state, self.state.where
-        done = phase.clock_start + state.step
-        batch = self.batches.batch(state.phase, state.step, phase.batch_size)
-        clock = torch.full((), done, dtype=torch.int64, device=where.device)
-        rates = phases.set_rates(phase, state.optimizers, done + 1)
-        arguments = (batch.images, phase.name, clock)
-        with where.autocast():
-            terms = step_module(*arguments) if batch.precomputed is None else step_module(*arguments, batch.precomputed)
-        phases.check_terms(phase, terms)
-        for optimizer in state.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        terms["total"].backward()
-        phases.check_gradients(phase, state.model, state.optimizers)
-        if phase.clip_norm is not None:
-            nn.utils.clip_grad_norm_(phases.parameters_of(state.optimizers), phase.clip_norm)
-        for optimizer in state.optimizers:
-            optimizer.step()
-        state.step += 1
-        terms = {name: value.detach() for name, value in terms.items()}
-        state.recent.append(terms)
-        if hasattr(state.model, "after_step"):
-            model: Any = state.model
-            with torch.no_grad():
-                model.after_step(where.averaged(terms), phase.name, done + 1, state.optimizers)
-        return terms, rates
 
     def _asked(self) -> tuple[bool, str | None]:
         """Whether a checkpoint is due, and why to stop after it; the same on every rank."""

@@ -95,9 +95,10 @@ def decode_maps(head: Any, maps: list[Tensor]) -> Tensor:
     """What the SegFormer decode head makes of the stage maps, finest first, in a cheaper order.
 
     A 1x1 convolution and a bilinear resize commute: each stage meets its own block of the fusing weight before it is
-    resized, and its two linear maps become one where that costs less. Exact but for rounding.
+    resized, and its two linear maps become one where that costs less. Exact but for rounding. Pixels stay rows of
+    channels to the end, so that no memory is walked across.
     """
-    fine = maps[0].shape[-2:]
+    fine = (maps[0].shape[-2], maps[0].shape[-1])
     blocks = head.linear_fuse.weight.flatten(1).chunk(len(maps), dim=1)  # of the coarsest stage first
     total: Tensor | None = None
     for features, projection, block in zip(reversed(maps), reversed(head.linear_projections), blocks, strict=True):
@@ -107,11 +108,31 @@ def decode_maps(head: Any, maps: list[Tensor]) -> Tensor:
             fused = F.linear(tokens, block @ linear.weight, block @ linear.bias)
         else:
             fused = F.linear(linear(tokens), block)
-        fused = fused.transpose(1, 2).unflatten(2, features.shape[-2:])
-        if fused.shape[-2:] != fine:
-            fused = F.interpolate(fused, size=fine, mode="bilinear", align_corners=False)
+        fused = resized(fused.unflatten(1, features.shape[-2:]), fine)
         total = fused if total is None else total + fused
-    return head.classifier(head.dropout(head.activation(head.batch_norm(total))))
+    assert total is not None
+    rows = head.batch_norm(total.flatten(0, 2)[:, :, None, None])
+    rows = head.dropout(head.activation(rows)).flatten(1)
+    found = F.linear(rows, head.classifier.weight.flatten(1), head.classifier.bias)
+    return found.unflatten(0, total.shape[:3]).permute(0, 3, 1, 2)
+
+
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """float [B, H, W, C]: maps [B, h, w, C] at `size`, bilinear as of `F.interpolate`, as two matrix products.
+
+    Unlike its gradient on a GPU, theirs is the same from run to run.
+    """
+    rows, columns = (_weights(small, large, maps) for small, large in zip(maps.shape[1:3], size, strict=True))
+    wide = maps if columns is None else torch.matmul(columns, maps)
+    return wide if rows is None else torch.matmul(rows, wide.flatten(2)).unflatten(2, wide.shape[2:])
+
+
+def _weights(small: int, large: int, like: Tensor) -> Tensor | None:
+    """float [large, small]: linear interpolation along one axis, or None where there is nothing to do."""
+    if small == large:
+        return None
+    units = torch.eye(small, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+    return F.interpolate(units[None], size=large, mode="linear", align_corners=False)[0].T.to(like.dtype)
 
 
 def segformer_config(config: AstSegConfig, channels: int) -> Any:

@@ -5,6 +5,10 @@ Images come and go in [0, 1]; the autoencoder itself works in 0..255, which matt
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,20 +41,32 @@ def layer_plan(side: int) -> list[tuple[int, int, int, int]]:
 
 
 class Positioned(nn.Module):
-    """A convolution that also sees row and column, each from -0.5 to 0.5 (1 on a map of side 1)."""
+    """A convolution that also sees row and column, each from -0.5 to 0.5 (1 on a map of side 1).
+
+    Position channels, the last two, are the same in every image: they are convolved once and added. What is left has
+    channels in multiples of 8, which the matrix units of a GPU ask for.
+    """
 
     positions: Tensor
 
-    def __init__(self, convolution: nn.Module, side: int) -> None:
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, side: int) -> None:
         super().__init__()
         self.convolution = convolution
+        layer: Any = convolution
+        self._convolve: Callable[..., Tensor]
+        how: dict[str, Any] = {"bias": None, "stride": layer.stride, "padding": layer.padding}
+        if isinstance(convolution, nn.ConvTranspose2d):
+            how["output_padding"] = convolution.output_padding
+            self._convolve, self._inputs = partial(F.conv_transpose2d, **how), 0
+        else:
+            self._convolve, self._inputs = partial(F.conv2d, **how), 1  # the weight's axis of input channels
         axis = torch.linspace(-0.5, 0.5, side) if side > 1 else torch.ones(1)
         rows, columns = torch.meshgrid(axis, axis, indexing="ij")
         self.register_buffer("positions", torch.stack((rows, columns))[None], persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        positions = self.positions.to(features.dtype).expand(features.shape[0], -1, -1, -1)
-        return self.convolution(torch.cat((features, positions), dim=1))
+        seen, placed = self.convolution.weight.split((features.shape[1], 2), dim=self._inputs)
+        return self._convolve(features, seen) + self._convolve(self.positions.to(features.dtype), placed)
 
 
 def _finished(layer: nn.Module, channels: int) -> nn.Sequential:
@@ -108,7 +124,7 @@ class StillBackground(nn.Module):
     @torch.no_grad()
     def set_to_median(self, images: Tensor) -> None:
         """Makes the image the per-pixel, per-channel median of `images`, float32 [N, 3, H, W] in [0, 1]."""
-        self.image.copy_(images.median(dim=0).values)
+        self.image.copy_(images.cpu().median(dim=0).values)  # a GPU may break ties otherwise from run to run
 
     def forward(self, images: Tensor) -> Tensor:
         return self.image.expand(images.shape[0], -1, -1, -1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import on_device
 import pytest
 import torch
 
@@ -15,6 +16,16 @@ from ocbench import Protocol
 from ocbench_models.ast_seg.presets import MINI_PLAIN, AstSegConfig
 
 FOLDER = Path(os.environ.get("OCBENCH_GOLDEN") or Path(__file__).parents[2] / "golden")
+
+
+@pytest.fixture(autouse=True)
+def _where_golden_arrays_are_tried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if on_device.DEVICE == "cpu" or "golden" not in request.fixturenames:
+        yield
+        return
+    on_device.move_tests(monkeypatch)
+    with torch.device(on_device.DEVICE):
+        yield
 
 
 @pytest.fixture(scope="session")
