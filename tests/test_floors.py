@@ -22,7 +22,7 @@ MODELS = "_".join(("ocbench", "models"))  # the core's tests never write the wor
 
 FLOORS = (
     ("ground", ("errors", "scene", "plugin")),
-    ("tools", ("registry", "settings", "imaging", "remote", "storage", "executors", "formats")),
+    ("tools", ("registry", "settings", "imaging", "remote", "storage", "executors", "launch", "formats")),
     (
         "rooms",
         (

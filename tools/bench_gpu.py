@@ -5,7 +5,7 @@
 Cases and their goals stand below: the paper's presets for CLEVRTEX at 128x128 with random weights. Wall time of many
 updates after warming up, the optimiser included; images are random. Rehearses on a CPU, smaller, and writes nothing.
 PARALLEL=FOLDER: compiles, then waits for FOLDER/go, and measures while no other process with that folder does; its
-rows go to FOLDER. PROFILE=1 prints where the time goes.
+rows go to FOLDER.
 """
 
 import fcntl
@@ -99,15 +99,18 @@ class Trial:
             with FlopCounterMode(display=False) as counter:
                 self.step()
             found["operations"] = counter.get_total_flops()
-        if os.environ.get("PROFILE"):
-            self.profile()
+        if self.compiled and HERE == "cuda":
+            found["kernels"] = self.kernels()
         return found
 
-    def profile(self) -> None:
-        """Prints where the time of a few steps goes."""
-        with torch.profiler.profile() as recorded:
+    def kernels(self, most: int = 12) -> dict[str, float]:
+        """The kernels that take longest, with their share of the device's time."""
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as recorded:
             self.seconds(3)
-        print(recorded.key_averages().table(sort_by="self_cuda_time_total", row_limit=25, max_name_column_width=90))
+        spent = {event.key: event.self_device_time_total for event in recorded.key_averages()}
+        whole = sum(spent.values()) or 1
+        longest = sorted(spent, key=lambda name: -spent[name])[:most]
+        return {name[:120]: round(spent[name] / whole, 3) for name in longest}
 
 
 def batches(where: device.Place, folder: str) -> CachedBatches:
@@ -121,7 +124,7 @@ def batches(where: device.Place, folder: str) -> CachedBatches:
 
 def measured(case: str, folder: str) -> dict[str, dict[str, Any]]:
     """A row for each mode; the compiled one comes first, so that processes which wait have compiled."""
-    modes = [mode for mode, (_, compiled) in MODES.items() if not compiled or HERE == "cuda"]
+    modes = list(MODES) if HERE == "cuda" else ["fp32"]  # a CPU takes minutes for a step in bf16
     first, shared = Trial(case, modes[0], folder), os.environ.get("PARALLEL")
     lock = None
     if shared:

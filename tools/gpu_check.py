@@ -96,8 +96,13 @@ def trainings(check: Check) -> dict[str, subprocess.Popen]:
     """Starts them all; they share the card, and stop themselves in time."""
     # Each first fills the same cache of decoded scenes; one after the other is quicker.
     hours = f"{max(check.left - MEASURING - SCORING, 1) / 3600:.5f}"
-    words = ("--data", "mini-tex@full", "--preset", "mini-gpu", "--device", bench_gpu.HERE, "--max-hours", hours)
-    words += ("--precision", "bf16", *(("--steps", TRIAL, "--batch-size", "2") if TRIAL else ()))
+    preset = "mini-tex" if TRIAL else "mini-gpu"
+    words = ("--data", "mini-tex@full", "--preset", preset, "--device", bench_gpu.HERE, "--max-hours", hours)
+    words += (
+        "--precision",
+        "bf16" if bench_gpu.HERE == "cuda" else "fp32",
+        *(("--steps", TRIAL, "--batch-size", "2") if TRIAL else ()),
+    )
     return {
         name: check.start(name, "-m", "ocbench", "train", *model, *words, "--name", name, "--no-phase-cache")
         for name, model in TRAININGS.items()

@@ -74,10 +74,8 @@ def command(
     from ocbench.runner.evaluate import Options
 
     options = Options(names, level=level_of(ci), panels=panels, labels_dir=save_labels, **kept)
-    try:
+    with device.together():
         sheets = [scored(common, run_dir, found, options, several=len(splits) > 1) for found in splits]
-    finally:
-        device.leave()
     common.line("next", f"ocbench report {run_dir}   or, as a page: ocbench report {run_dir} --html report.html")
     if common.json:
         common.result("", {"run": str(run_dir), "sheets": [sheet.to_json() for sheet in sheets]})

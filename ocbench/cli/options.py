@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocbench.errors import UsageError
+from ocbench.launch import this_rank
 
 if TYPE_CHECKING:
     from ocbench.prepared import PreparedSplit
@@ -82,7 +82,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
         logging.getLogger("ocbench").setLevel(level)
-        speaks = os.environ.get("RANK", "0") == "0"
+        speaks = this_rank().rank == 0
         return command(common=Common(data_dir, runs_dir, as_json, quiet, not no_progress, speaks), **rest)
 
     return wrapped

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from ocbench.cli.options import Common, common, described, device, dry_run, limit
 from ocbench.errors import UsageError
+from ocbench.launch import this_rank
 
 if TYPE_CHECKING:
     from ocbench.plugin import Phase
@@ -65,7 +65,7 @@ def command(common: Common, seed: int, seeds: tuple[int, ...], max_hours: float 
     given = click.get_current_context().get_parameter_source("seed")
     if seeds and given is click.core.ParameterSource.COMMANDLINE:
         raise UsageError("--seed and --seeds both say which", hint="leave one of them out")
-    if len(seeds) > 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if len(seeds) > 1 and this_rank().world > 1:
         raise UsageError("several ranks train one seed at a time", hint="one call a seed: --seed N")
     began, made = time.monotonic(), []
     for one in seeds or (seed,):

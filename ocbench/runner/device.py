@@ -15,7 +15,8 @@ import torch.distributed
 import torch.distributed.nn
 from torch import nn
 
-from ocbench.errors import UsageError
+from ocbench.errors import RunError, UsageError
+from ocbench.launch import this_rank
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -105,7 +106,7 @@ def torch_device(word: str) -> torch.device:
     if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
         raise UsageError(f"no device '{word}'", expected="auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda":  # with its number, as tensors name it
-        index = int(number or os.environ.get("LOCAL_RANK", "0"))
+        index = int(number) if number else this_rank().local
         if index >= torch.cuda.device_count():
             raise UsageError(f"device 'cuda:{index}' is not here", found=f"{torch.cuda.device_count()} CUDA devices")
         return torch.device("cuda", index)
@@ -115,22 +116,24 @@ def torch_device(word: str) -> torch.device:
 
 
 def place(device: str = "auto", precision: str = "fp32", compiled: bool = False, deterministic: bool = False) -> Place:
-    """This rank's place; joins the other ranks where a launcher such as torchrun started several."""
+    """This rank's place; joins the other ranks where torchrun or srun started several."""
     if precision not in PRECISIONS:
         raise UsageError(f"no precision '{precision}'", expected=", ".join(PRECISIONS))
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    mine = this_rank()
     found = torch_device(device)
     if found.type == "cuda":
         torch.cuda.set_device(found)
-    if world > 1 and not torch.distributed.is_initialized():
+    if mine.world > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if found.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=timedelta(minutes=30))
+        torch.distributed.init_process_group(
+            backend, rank=mine.rank, world_size=mine.world, timeout=timedelta(minutes=30)
+        )
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
-    return Place(found, rank, world, precision, compiled)
+    return Place(found, mine.rank, mine.world, precision, compiled)
 
 
 def child_seed(seed: int, purpose: str) -> int:
@@ -142,6 +145,20 @@ def leave() -> None:
     """Ends the ranks' common work."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Within, the ranks work together; RunError where another one is gone."""
+    try:
+        yield
+    except RuntimeError as broken:
+        if isinstance(broken, torch.distributed.DistBackendError) or "Connection closed by peer" in str(broken):
+            hint = "its own messages say why; the same command goes on from the last checkpoint"
+            raise RunError("another rank has ended", found=str(broken).splitlines()[0], hint=hint) from broken
+        raise
+    finally:
+        leave()
 
 
 class _Loss(nn.Module):

@@ -7,7 +7,6 @@ so a run that was killed and resumed ends, on CPU in fp32, with the weights of o
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -20,6 +19,7 @@ import torch
 
 from ocbench.cache import cache_folder, cached
 from ocbench.errors import RunError, UsageError
+from ocbench.launch import this_rank
 from ocbench.loading import CachedBatches, StreamedBatches
 from ocbench.plugin import ModelPlugin, Phase
 from ocbench.prepared import PreparedSplit
@@ -88,7 +88,7 @@ def train(
     options.save_interval()  # a wrong word is told now, not after the first update
     if not where.writes:  # one rank speaks for all
         progress, say = None, _silent
-    try:
+    with device.together():
         if claim.is_done(run, run_dir, options.resume):
             say("finished", f"{run_dir}: nothing to do")
             return run_dir / "checkpoints" / checkpoint.FINAL
@@ -100,8 +100,6 @@ def train(
         with closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
             _Loop(state, batches, run.seed, options, request, shared, probe, pictures, progress, say).run()
         return state.finish()
-    finally:
-        device.leave()
 
 
 def _prepared(
@@ -124,7 +122,7 @@ def _batches(
     if run.stream:
         return StreamedBatches(data, where.device, seed, where.rank, where.world, workers)
     say("cache", f"{cache_dir}/{data.fingerprint}")
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0:  # one process a node builds the cache, the others wait
+    if this_rank().local == 0:  # one process a node builds the cache, the others wait
         cached(data, cache_dir, progress)
     where.wait()
     return CachedBatches(cached(data, cache_dir), where.device, seed, where.rank, where.world)

@@ -30,6 +30,7 @@ def test_an_unknown_device_is_a_usage_error(word: str) -> None:
 
 @pytest.mark.parametrize(("word", "named"), [("cuda", "cuda:2"), ("cuda:1", "cuda:1"), ("mps", "mps")])
 def test_a_device_that_is_not_here_is_a_usage_error(word: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -41,6 +42,7 @@ def test_a_cuda_device_has_the_number_that_its_tensors_have(monkeypatch: pytest.
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device.torch_device("auto") == torch.device("cuda:0")
+    monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert device.torch_device("auto") == torch.device("cuda:3")
     assert device.torch_device("cuda:1") == torch.device("cuda:1")
