@@ -35,7 +35,7 @@ from ocbench_models.ast_seg.presets import CLEVRTEX
 
 RESULT = Path(__file__).parents[1] / "benchmarks" / "gpu_steps.json"
 HERE = "cuda" if torch.cuda.is_available() else "cpu"
-WARM, STEPS, SCENES, SIDE = (5, 40, 4096, 128) if HERE == "cuda" else (0, 2, 64, 64)
+WARM, TURN, SCENES, SIDE = (5, 1.5, 4096, 128) if HERE == "cuda" else (1, 0.0, 64, 64)  # steps, seconds, scenes, pixels
 PEAK = {"fp32": 67e12, "tf32": 494e12, "bf16": 989e12}  # of an H100 or H200 SXM, dense, by its data sheet
 MODES = {"bf16 compiled": ("bf16", True), "bf16": ("bf16", False), "tf32": ("tf32", False), "fp32": ("fp32", False)}
 CASES = {  # map generator, phase, steps per second that are asked for (bf16, compiled)
@@ -89,7 +89,8 @@ class Trial:
         if HERE == "cuda":
             torch.cuda.reset_peak_memory_stats()
         fixed = self.loader.batch(0, 0, self.phase.batch_size)
-        turns = [(self.seconds(STEPS // 2), self.seconds(STEPS // 2, fixed)) for _ in range(2)]
+        count = max(2, min(100, round(TURN / self.seconds(2))))
+        turns = [(self.seconds(count), self.seconds(count, fixed)) for _ in range(2)]
         mine, without = (sum(turn) / len(turns) for turn in zip(*turns, strict=True))
         found = {"batch": self.phase.batch_size, "seconds": mine, "steps_per_second": 1 / mine}
         found |= {"of_a_fixed_batch": without / mine, "seconds_to_warm": round(self.seconds_to_warm, 1)}
@@ -133,33 +134,35 @@ def measured(case: str, folder: str) -> dict[str, dict[str, Any]]:
             time.sleep(0.2)
         lock = open(Path(shared) / "lock", "w")  # noqa: SIM115 (held to the end of the process)
         fcntl.flock(lock, fcntl.LOCK_EX)
-    rows = {f"{case} {mode}": (first if mode == modes[0] else Trial(case, mode, folder)).row() for mode in modes}
+    rows: dict[str, dict[str, Any]] = {}
+    for mode in modes:
+        rows[f"{case} {mode}"] = row = (first if mode == modes[0] else Trial(case, mode, folder)).row()
+        row["goal"] = CASES[case][2] if MODES[mode][1] else None
+        print(shown(f"{case} {mode}", row), flush=True)
+        if shared:  # what is measured is kept, whatever becomes of the rest
+            (Path(shared) / f"{case}.json").write_text(json.dumps(rows))
     operations = next(row["operations"] for row in rows.values() if "operations" in row)
     for name, row in rows.items():
-        precision, compiled = MODES[name.removeprefix(case + " ")]
-        row |= {"operations": operations, "share_of_peak": operations / row["seconds"] / PEAK[precision]}
-        row["goal"] = CASES[case][2] if compiled else None
+        peak = PEAK[MODES[name.removeprefix(case + " ")][0]]
+        row |= {"operations": operations, "share_of_peak": operations / row["seconds"] / peak}
+    if shared:
+        (Path(shared) / f"{case}.json").write_text(json.dumps(rows))
     return rows
 
 
 def shown(name: str, row: dict[str, Any]) -> str:
     goal = f"   goal {row['goal']:g}" if row["goal"] else ""
-    return (
-        f"{name:<26} {row['steps_per_second']:8.2f} steps/s   {row['of_a_fixed_batch']:.3f} of a fixed batch   "
-        f"{row['share_of_peak']:6.1%} of the peak{goal}"
-    )
+    share = f"   {row['share_of_peak']:6.1%} of the peak" if "share_of_peak" in row else ""
+    speed = f"{row['steps_per_second']:8.2f} steps/s   {row['of_a_fixed_batch']:.3f} of a fixed batch"
+    return f"{name:<26} {speed}{share}{goal}"
 
 
 def main(*wanted: str) -> None:
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for case in wanted or CASES:
-            found = measured(case, folder)
-            rows |= found
-            print("\n".join(shown(name, row) for name, row in found.items()), flush=True)
-    if shared := os.environ.get("PARALLEL"):
-        (Path(shared) / f"{'-'.join(wanted)}.json").write_text(json.dumps(rows))
-    elif HERE == "cuda":
+            rows |= measured(case, folder)
+    if HERE == "cuda" and not os.environ.get("PARALLEL"):
         card = {"card": torch.cuda.get_device_name(), "torch": torch.__version__}
         RESULT.write_text(json.dumps({"command": "python tools/bench_gpu.py", **card, "steps": rows}, indent=1) + "\n")
 
