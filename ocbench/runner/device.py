@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.distributed
-import torch.distributed.nn
 from torch import nn
 
 from ocbench.errors import RunError, UsageError
@@ -153,7 +152,7 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as broken:
-        if isinstance(broken, torch.distributed.DistBackendError) or "Connection closed by peer" in str(broken):
+        if isinstance(broken, torch.distributed.DistBackendError) or "/gloo/" in str(broken):
             hint = "its own messages say why; the same command goes on from the last checkpoint"
             raise RunError("another rank has ended", found=str(broken).splitlines()[0], hint=hint) from broken
         raise
@@ -215,6 +214,20 @@ def synchronised(model: nn.Module, where: Place) -> nn.Module:
     return model
 
 
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of all ranks' tensors, whose gradient is that of all ranks, too."""
+
+    @staticmethod
+    def forward(context: Any, mine: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        total = mine.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _SumOverRanks.forward(context, gradients[0])
+
+
 class HostBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm over all ranks on CPU, where torch's own synchronised one refuses; equal shares on every rank."""
 
@@ -239,9 +252,9 @@ class HostBatchNorm(nn.modules.batchnorm._BatchNorm):
         axes = [axis for axis in range(input.dim()) if axis != 1]
         shape = [1, -1] + [1] * (input.dim() - 2)
         world = torch.distributed.get_world_size()
-        mean = torch.distributed.nn.functional.all_reduce(values.mean(axes)) / world
+        mean = _SumOverRanks.apply(values.mean(axes)) / world
         centred = values - mean.view(shape)
-        variance = torch.distributed.nn.functional.all_reduce((centred * centred).mean(axes)) / world
+        variance = _SumOverRanks.apply((centred * centred).mean(axes)) / world
         if self.track_running_stats:
             self._track(mean.detach(), variance.detach(), input.numel() // input.shape[1] * world)
         normal = centred * torch.rsqrt(variance + self.eps).view(shape)
