@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ocbench import jobs, prepare, registry, report
 from ocbench.html import write_report
+from ocbench.prepared import open_dataset
 from ocbench.recipe import resolve, run_config, training_splits
 from ocbench.runs import run_directory
 
@@ -54,62 +55,89 @@ class DemoResult:
     page: Path  # the HTML report
 
 
-def demo(
-    plan: Demo,
-    *,
-    data_dir: str,
-    runs_dir: str,
-    seed: int = 0,
-    device: str = "auto",
-    executor: str = "local:1",
-    limit: int | None = None,
-    steps: int | None = None,
-    say: Say = lambda word, text: None,
-    progress: Callable[[str], AbstractContextManager[Progress]],
-) -> DemoResult:
-    """Prepares the dataset, trains and scores the references and the model, draws, and lays all side by side.
+@dataclass(frozen=True)
+class Training:
+    """A model that learns from a dataset, and the splits that judge it."""
 
-    `limit` and `steps` make a trial of it: fewer scenes of each split, fewer updates in each phase.
-    """
-    spec = registry.dataset(plan.dataset)
-    say("prepare", f"{spec.name}: rendered here, nothing is downloaded")
-    with progress("shards") as update:
-        shards = jobs.plan(spec, spec.protocol(), data_dir, options=jobs.Options(executor=executor, limit=limit))
-        prepare.prepare(shards, progress=update, say=say)
-    runs = [
-        _trained_and_scored(plan, model, data_dir, runs_dir, seed, device, steps, say, progress)
-        for model in (*plan.references, plan.model)
-    ]
-    (panel,) = (runs[-1] / "panels").glob("*-test@*.png")
-    page = Path(runs_dir) / f"demo-s{seed}.html"
-    write_report([runs[-1], *runs[:-1]], page)
-    return DemoResult(report.sections(runs), runs[-1], panel, page)
+    model: str
+    data: str  # DATASET[@PROTOCOL]
+    scenario: str | None = None  # None: the model's first
+    settings: tuple[str, ...] = ()  # KEY=VALUE
+    splits: tuple[str, ...] = ("test",)
+    name: str | None = None  # of the run directory; None: the usual one
+    panels: int = 0  # scenes drawn
+    gallery: int = 0  # scenes kept for the page
+
+    def run_dir(self, runs_dir: str | Path, seed: int) -> Path:
+        """Where that seed's run lies."""
+        scenario = self.scenario or next(iter(registry.model(self.model).scenarios))
+        return run_directory(runs_dir, self.model, scenario, self.data.partition("@")[0], seed, self.name)
 
 
-def _trained_and_scored(
-    plan: Demo, model: str, data_dir: str, runs_dir: str, seed: int, device: str, steps: int | None, say: Say,
-    progress: Callable[[str], AbstractContextManager[Progress]],
-) -> Path:  # fmt: skip
-    from ocbench.prepared import open_dataset
+@dataclass(frozen=True)
+class Means:
+    """With what, and how far, a plan is carried out."""
+
+    data_dir: str
+    runs_dir: str
+    progress: Callable[[str], AbstractContextManager[Progress]]
+    say: Say = lambda word, text: None
+    device: str = "auto"
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of run.json: steps, precision, compile
+    phase_cache: bool = True
+    max_hours: float | None = None  # of this call
+
+    def prepare(self, data: str, executor: str, limit: int | None) -> None:
+        """Prepares a dataset that needs no source; what is there is only looked at."""
+        dataset, _, protocol = data.partition("@")
+        spec = registry.dataset(dataset)
+        self.say("prepare", f"{spec.name}: rendered here, nothing is downloaded")
+        with self.progress("shards") as update:
+            options = jobs.Options(executor=executor, limit=limit)
+            shards = jobs.plan(spec, spec.protocol(protocol or None), self.data_dir, options=options)
+            prepare.prepare(shards, progress=update, say=self.say)
+
+
+def trained_and_scored(training: Training, seed: int, means: Means) -> Path:
+    """Trains and scores, or goes on with it; the run directory. Stopped after `max_hours`."""
     from ocbench.runner import evaluate, phases, probe, train
 
-    plugin = registry.model(model)
-    split, validation = training_splits(plan.dataset, data_dir)
-    recipe = resolve(plugin, plan.dataset, None, None, [])
-    run = run_config(recipe, split, seed=seed, device=device, steps=steps)
-    run_dir = run_directory(runs_dir, model, recipe.scenario, plan.dataset, seed)
-    plan_of_phases = phases.planned(plugin, recipe.config, run)
-    options: dict[str, Any] = {"device": device, "eval_every": probe.interval(plan_of_phases)}
-    say("train", f"{model}   {plugin.summary}")
-    with progress("training") as update:
+    plugin = registry.model(training.model)
+    split, validation = training_splits(training.data, means.data_dir)
+    recipe = resolve(plugin, split.dataset, None, training.scenario, training.settings)
+    run = run_config(recipe, split, seed=seed, device=means.device, **means.fields)
+    run_dir = training.run_dir(means.runs_dir, seed)
+    options = train.Options(
+        device=means.device, eval_every=probe.interval(phases.planned(plugin, recipe.config, run)),
+        phase_cache=means.phase_cache, max_hours=means.max_hours,
+    )  # fmt: skip
+    means.say("train", f"{run_dir.name}   {plugin.summary}")
+    with means.progress("training") as update:
         train.train(
-            plugin, recipe.config, split, run, run_dir, data_dir=data_dir, options=train.Options(**options),
-            validation=validation, progress=update, say=say,
+            plugin, recipe.config, split, run, run_dir, data_dir=means.data_dir, options=options,
+            validation=validation, progress=update, say=means.say,
         )  # fmt: skip
-    panels = plan.panels if model == plan.model else 0
-    test = open_dataset(plan.dataset, "test", data_dir=data_dir)
-    with progress("scoring") as update:
-        evaluate.evaluate_run(
-            run_dir, test, evaluate.Options(device=device, panels=panels, gallery=plan.gallery), update
-        )
+    dataset, _, protocol = training.data.partition("@")
+    scoring = evaluate.Options(device=means.device, panels=training.panels, gallery=training.gallery)
+    for name in training.splits:
+        scored = open_dataset(dataset, name, protocol or None, means.data_dir)
+        with means.progress("scoring") as update:
+            evaluate.evaluate_run(run_dir, scored, scoring, update)
     return run_dir
+
+
+def demo(
+    plan: Demo, means: Means, *, seed: int = 0, executor: str = "local:1", limit: int | None = None
+) -> DemoResult:  # fmt: skip
+    """Prepares the dataset, trains and scores the references and the model, draws, and lays all side by side.
+
+    `limit` makes a trial of it: fewer scenes of each split.
+    """
+    means.prepare(plan.dataset, executor, limit)
+    trainings = [Training(model, plan.dataset, gallery=plan.gallery) for model in plan.references]
+    trainings.append(Training(plan.model, plan.dataset, gallery=plan.gallery, panels=plan.panels))
+    runs = [trained_and_scored(training, seed, means) for training in trainings]
+    (panel,) = (runs[-1] / "panels").glob("*-test@*.png")
+    page = Path(means.runs_dir) / f"demo-s{seed}.html"
+    write_report([runs[-1], *runs[:-1]], page)
+    return DemoResult(report.sections(runs), runs[-1], panel, page)

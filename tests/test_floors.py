@@ -59,7 +59,7 @@ FLOORS = (
             "doctor",
         ),
     ),
-    ("several verbs", ("plans",)),
+    ("several verbs", ("plans", "reproduction")),
     ("words", ("cli", "__main__")),
 )
 FLOOR = {room: floor for floor, (_, rooms) in enumerate(FLOORS) for room in rooms}
@@ -75,6 +75,7 @@ STAIRS = {  # imports within one floor, each with its reason
     ("sheets", "scoring"): "a sheet holds the results of rows",
     ("html", "report"): "the same rows and published systems, as a page",
     ("jobs", "prepared"): "a job writes where a split lies",
+    ("reproduction", "plans"): "a table is many trainings, each scored",
     ("__main__", "cli"): "`python -m ocbench` is the command line",
 }
 ALLOWED = {  # third-party package -> the files and folders that may name it

@@ -2,7 +2,8 @@
 
     python tools/bench_loading.py [ROUNDS]        prints a table and writes benchmarks/loading.json
 
-Scenes are the built-in mini-tex@full, 128 x 128 and textured like CLEVRTEX, prepared here. Both sides of a ratio take turns; ratios of medians.
+Scenes are the built-in mini-tex@full, 128 x 128 and textured like CLEVRTEX, prepared here. Both sides of a ratio take
+turns; ratios of medians.
 """
 
 import json

@@ -24,10 +24,10 @@ def command(common: Common, seed: int, limit: int | None, steps: int | None, dev
 
     plan, began = plans.DEMO, time.monotonic()
     common.line("demo", f"{plan.model} on {plan.dataset}, beside {', '.join(plan.references)}, which learn nothing")
-    found = plans.demo(
-        plan, data_dir=common.data_dir, runs_dir=common.runs_dir, seed=seed, device=device,
-        executor="local", limit=limit, steps=steps, say=common.line, progress=common.progress,
+    means = plans.Means(
+        common.data_dir, common.runs_dir, common.progress, common.line, device, {"steps": steps}
     )  # fmt: skip
+    found = plans.demo(plan, means, seed=seed, executor="local", limit=limit)
     record = {
         **report.record(found.sections),
         "run": str(found.run_dir),

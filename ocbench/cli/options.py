@@ -144,3 +144,11 @@ def _lines(word: str) -> Progress:
             click.echo(f"{word:<{COLUMN}}{done:,}/{total:,}   {note}   {left}".rstrip(), err=True)
 
     return update
+
+
+def seed_list(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """The seeds that a list names; none where there is no list."""
+    seeds = [word.strip() for word in text.split(",")] if text else []
+    if not all(seed.isdecimal() for seed in seeds) or len(set(map(int, seeds))) != len(seeds):
+        raise click.BadParameter(f"'{text}' is no list of different seeds, such as 0,1,2")
+    return tuple(map(int, seeds))

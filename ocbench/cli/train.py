@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocbench.cli.options import Common, common, described, device, dry_run, limit
+from ocbench.cli.options import Common, common, described, device, dry_run, limit, seed_list
 from ocbench.errors import UsageError
 from ocbench.launch import this_rank
+from ocbench.runner.stopping import hours_left
 
 if TYPE_CHECKING:
     from ocbench.plugin import Phase
-
-SOON = 1e-9  # hours: with the next update
-
-
-def _several(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...]:
-    """The seeds that a list names; none where there is no list."""
-    seeds = [word.strip() for word in text.split(",")] if text else []
-    if not all(seed.isdecimal() for seed in seeds) or len(set(map(int, seeds))) != len(seeds):
-        raise click.BadParameter(f"'{text}' is no list of different seeds, such as 0,1,2")
-    return tuple(map(int, seeds))
 
 
 @click.command("train")
@@ -34,7 +25,7 @@ def _several(context: click.Context, option: click.Parameter, text: str | None) 
 @click.option("--preset", metavar="NAME", help="Its settings.  [default: those named like the dataset]")
 @click.option("-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting of the preset.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides all that is random.")
-@click.option("--seeds", callback=_several, metavar="A,B,C", help="One run a seed, in turn, instead of --seed.")
+@click.option("--seeds", callback=seed_list, metavar="A,B,C", help="One run a seed, in turn, instead of --seed.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="A trial: at most N updates in each phase.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Scenes per update, over all ranks.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True)
@@ -69,8 +60,7 @@ def command(common: Common, seed: int, seeds: tuple[int, ...], max_hours: float 
         raise UsageError("several ranks train one seed at a time", hint="one call a seed: --seed N")
     began, made = time.monotonic(), []
     for one in seeds or (seed,):
-        left = None if max_hours is None else max(max_hours - (time.monotonic() - began) / 3600, SOON)
-        made.append(_trained(common, one, max_hours=left, **words))
+        made.append(_trained(common, one, max_hours=hours_left(max_hours, began), **words))
     text = "\n".join(run["checkpoint"] for run in made if "checkpoint" in run)
     common.result(text, made[0] if len(made) == 1 else {"runs": made})
 

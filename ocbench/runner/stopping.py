@@ -27,6 +27,11 @@ class Stopped(Exception):
         return f"{self.reason}: {self.updates:,} updates are saved in '{self.checkpoint}'; the same command goes on"
 
 
+def hours_left(max_hours: float | None, began: float) -> float | None:
+    """Of a limit on a call that `began` then, by the monotonic clock; never none: the next update is the end."""
+    return None if max_hours is None else max(max_hours - (time.monotonic() - began) / 3600, 1e-9)
+
+
 @dataclass
 class Request:
     """Whether, and why, this process was asked to stop; hours are counted from here on."""
