@@ -50,6 +50,8 @@ class RunConfig:
     deterministic: bool = False
     compile: bool = False
     stream: bool = False
+    micro_batch: int | None = None  # scenes that a rank has in work at a time; None: its whole share of a batch
+    init_from: str | None = None  # run and digest of the weights that it began with; None: random ones
     published: str | None = None  # the system of the published tables that preset, scenario and settings make
     has_background: bool = True
     partial: Mapping[str, Any] | None = None  # how the training set falls short of the protocol
@@ -58,7 +60,7 @@ class RunConfig:
     shared: Mapping[str, str] = field(default_factory=dict)  # phase -> the run whose outcome was taken from the cache
 
     # What may differ between two calls that are the same run.
-    FREE = ("versions", "device", "shared")
+    FREE = ("versions", "device", "shared", "micro_batch")
 
     @property
     def trained_on(self) -> str:

@@ -44,8 +44,8 @@ HEADINGS = ("run", "data", "updates", "state", "hours left")
 @common
 def command(
     common: Common, table: str, seeds: tuple[int, ...], share_phases: bool, only: str | None, hours: float | None,
-    price: float | None, pace: float | None, steps: int | None, limit: int | None, max_hours: float | None, device: str, dry_run: bool,
-    **fields: Any,
+    price: float | None, pace: float | None, steps: int | None, limit: int | None, max_hours: float | None,
+    device: str, dry_run: bool, **fields: Any,
 ) -> None:  # fmt: skip
     """Train and score the runs behind a table, and fill it.
 

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 @click.option("--seeds", callback=seed_list, metavar="A,B,C", help="One run a seed, in turn, instead of --seed.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="A trial: at most N updates in each phase.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Scenes per update, over all ranks.")
+@click.option(
+    "--micro-batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Scenes in work at a time on each rank; same updates.",
+)
+@click.option("--init-from", metavar="RUN", help="Begin with the final weights of that run, of the same settings.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True)
 @click.option("--compile", is_flag=True, help="Compile the training step.")
 @click.option("--deterministic", is_flag=True, help="Ask torch for deterministic kernels.")
@@ -68,23 +75,29 @@ def command(common: Common, seed: int, seeds: tuple[int, ...], max_hours: float 
 def _trained(
     common: Common, seed: int, *, model: str, data: str | None, scenario: str | None, preset: str | None,
     overrides: tuple[str, ...], resume: str, workers: int, eval_every: int | None, save_every: str,
-    max_hours: float | None, no_phase_cache: bool, name: str | None, device: str, limit: int | None, dry_run: bool,
+    max_hours: float | None, no_phase_cache: bool, init_from: str | None, name: str | None, device: str,
+    limit: int | None, dry_run: bool,
     **kept: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains one seed; what is to be said of it."""
     from ocbench import recipe, registry, runs
-    from ocbench.runner import phases, probe, train
+    from ocbench.runner import checkpoint, phases, probe, train
 
     plugin = registry.model(model)
     split, validation = recipe.training_splits(data or recipe.default_dataset(plugin), common.data_dir, limit)
     chosen = recipe.resolve(plugin, split.dataset, preset, scenario, overrides)
-    run = recipe.run_config(chosen, split, seed=seed, device=device, **kept)  # the other options are fields of run.json
+    first = None if init_from is None else checkpoint.final(runs.find_run(init_from, common.runs_dir))
+    run = recipe.run_config(  # the other options are fields of run.json
+        chosen, split, seed=seed, device=device, init_from=first and checkpoint.identity(first), **kept
+    )
     run_dir = runs.run_directory(common.runs_dir, model, chosen.scenario, split.dataset, seed, name)
     plan = phases.planned(plugin, chosen.config, run)
     common.line("model", f"{model}   preset {chosen.preset}, scenario {chosen.scenario}, seed {seed}")
     for change in chosen.changed:
         common.line("set", change)
     common.line("data", described(split))
+    if run.init_from:
+        common.line("begins", f"with the weights of {run.init_from}")
     for number, phase in enumerate(plan, 1):
         common.line("phases" if number == 1 else "", f"{number} {in_words(phase)}")
     common.line("run", str(run_dir))
@@ -93,6 +106,7 @@ def _trained(
     options = train.Options(
         device=device, resume=resume, save_every=save_every, workers=workers, max_hours=max_hours,
         eval_every=probe.interval(plan) if eval_every is None else eval_every, phase_cache=not no_phase_cache,
+        init_from=first,
     )  # fmt: skip
     with common.progress("training") as progress:
         final = train.train(

@@ -93,6 +93,20 @@ def load_state(folder: Path) -> dict[str, Any]:
     return torch.load(folder / STATE, map_location="cpu", weights_only=True)
 
 
+def final(run_dir: Path) -> Path:
+    """The checkpoint after the last update; RunError where the run has not come so far, or it is damaged."""
+    folder = run_dir / "checkpoints" / FINAL
+    if (wrong := fault(folder)) is not None:
+        raise RunError(f"no whole final weights in '{run_dir}'", found=wrong, hint="train it to its end first")
+    return folder
+
+
+def identity(folder: Path) -> str:
+    """Run and weights of a checkpoint, in a word."""
+    digests = json.loads((folder / DIGESTS).read_text())
+    return f"{folder.resolve().parents[1].name} {digests[WEIGHTS][:16]}"
+
+
 def numbered(run_dir: Path) -> list[Path]:
     """The checkpoints of a run by updates done, newest last."""
     folder = run_dir / "checkpoints"

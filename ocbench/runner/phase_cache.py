@@ -84,7 +84,8 @@ class PhaseCache:
     def _key(self, phase: Phase) -> dict[str, Any]:
         run = self.run
         settings = {name: run.config[name] for name in phase.depends_on or ()}
-        data = {name: getattr(run, name) for name in ("fingerprint", "precision", "stream", "deterministic")}
+        names = ("fingerprint", "precision", "stream", "deterministic", "micro_batch", "init_from")
+        data = {name: getattr(run, name) for name in names}
         plan = {"phase": phase.name, "steps": phase.steps, "batch_size": phase.batch_size, "trains": phase.trains}
         return {**plan, **data, "settings": settings, "code": self.code}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ocbench.cache import cache_folder, cached
 from ocbench.errors import RunError, UsageError
@@ -49,7 +50,7 @@ class Options:
     eval_every: int | None = None  # updates between probes
     workers: int = 0  # loader processes when streaming
     max_hours: float | None = None  # of this call
-    micro_batch: int | None = None  # scenes that a rank has in work at a time; None: its share of a batch
+    init_from: Path | None = None  # the checkpoint whose weights the first update begins with
     phase_cache: bool = True  # take the first phase from another run where it would be the same, and leave it there
 
     def save_interval(self) -> tuple[float, float]:
@@ -93,12 +94,14 @@ def train(
             say("finished", f"{run_dir}: nothing to do")
             return run_dir / "checkpoints" / checkpoint.FINAL
         state = _prepared(plugin, config, data, run, run_dir, where)
+        if options.init_from is not None:
+            checkpoint.load_weights(options.init_from, state.model)
         batches = _batches(data, run, cache_folder(data_dir), where, options.workers, progress, say)
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
         shared = PhaseCache(Path(cache_folder(data_dir)) / "phases", run, code_digest(plugin.build))
         with closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
-            _Loop(state, batches, run.seed, options, request, shared, probe, pictures, progress, say).run()
+            _Loop(state, batches, run, options, request, shared, probe, pictures, progress, say).run()
         return state.finish()
 
 
@@ -148,7 +151,7 @@ class _Loop:
 
     state: TrainingState
     batches: CachedBatches | StreamedBatches
-    seed: int
+    config: RunConfig
     options: Options
     request: Request
     shared: PhaseCache
@@ -177,15 +180,15 @@ class _Loop:
         if first == 0:
             state.optimizers = phases.optimizers(state.model, phase, state.optimizers)
         # Every rank takes rank 0's weights here, whatever `start` drew.
-        step_module = device.wrapped(state.model, state.where, self.options.micro_batch is None)
+        step_module = device.wrapped(state.model, state.where, self.config.micro_batch is None)
         if isinstance(self.batches, CachedBatches):
-            self.batches.precomputed = precomputed(state, self.batches, self.seed) if phase.precompute else None
+            self.batches.precomputed = precomputed(state, self.batches, self.config.seed) if phase.precompute else None
         onward = f", from {first:,}" if first else ""
-        self.say(phase.name, f"{phase.steps:,} steps, batch {phase.batch_size}{onward}")
+        self.say(phase.name, f"{phase.steps:,} steps, batch {phase.batch_size}{self._in_pieces(phase)}{onward}")
         began, log_every = time.monotonic(), max(1, min(100, phase.steps // LOG_LINES))
         while state.step < phase.steps:
             batch = self.batches.batch(state.phase, state.step, phase.batch_size)
-            terms, rates = update(state, phase, step_module, batch, self.options.micro_batch)
+            terms, rates = update(state, phase, step_module, batch, self.config.micro_batch)
             last = state.step == phase.steps
             if state.step % log_every == 0 or last:
                 speed = (state.step - first) * phase.batch_size / (time.monotonic() - began)
@@ -200,6 +203,15 @@ class _Loop:
             if reason and not state.is_done:
                 state.tell("stopped", reason=reason, of=state.planned)
                 raise Stopped(reason, state.checkpoint, state.updates)
+
+    def _in_pieces(self, phase: Phase) -> str:
+        """What a micro-batch changes, in words."""
+        at_once, share = self.config.micro_batch, phase.batch_size // self.state.where.world
+        if at_once is None or at_once >= share:
+            return ""
+        counts = any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in self.state.model.modules())
+        told = f"; BatchNorm normalises over {at_once * self.state.where.world}" if counts else ""
+        return f" in pieces of {at_once} on each rank{told}"
 
     def _start(self, phase: Phase) -> None:
         model: Any = self.state.model

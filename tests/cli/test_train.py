@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,17 @@ def test_the_hours_are_those_of_the_call(train, prepared):
     ended = train("--seeds", "0,1", "--max-hours", "1e-9")
     assert (ended.code, "stopped: 1e-09 hours are over: 1 updates are saved" in ended.err) == (75, True)
     assert not (prepared / "runs" / "toy-curriculum-squares-s1").exists()
+
+
+def test_a_run_may_begin_with_the_weights_of_another(ocbench, workplace: Path) -> None:
+    words = ("train", "toy", "--device", "cpu", "--steps", "1", "--name", "second")
+    told = ocbench(*words, "--init-from", "toy-curriculum-squares-s0")
+    assert told.code == 0, told.err
+    assert "begins      with the weights of toy-curriculum-squares-s0 " in told.err
+    record = json.loads((workplace / "runs" / "second-s0" / "run.json").read_text())
+    assert record["init_from"].startswith("toy-curriculum-squares-s0 ")
+    assert "phase cache" not in told.err
+    other = ocbench(*words)
+    assert other.code == 6
+    assert "init_from: here toy-curriculum-squares-s0" in other.err
+    assert ocbench("train", "toy", "--device", "cpu", "--init-from", "nobody").code == 6

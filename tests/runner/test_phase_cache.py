@@ -220,5 +220,13 @@ def test_every_rank_must_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     state: Any = SimpleNamespace(
         plan=(FIRST, SECOND), phase=0, where=SimpleNamespace(gathered=lambda found: [found, False])
     )
-    run: Any = SimpleNamespace(config={"rate": 1}, fingerprint="f", precision="fp32", stream=False, deterministic=False)
+    run: Any = SimpleNamespace(
+        config={"rate": 1},
+        fingerprint="f",
+        precision="fp32",
+        stream=False,
+        deterministic=False,
+        micro_batch=None,
+        init_from=None,
+    )
     assert phase_cache.PhaseCache(tmp_path, run, "code").take(state) is None
