@@ -26,10 +26,15 @@ WEIGHTS, STATE, DIGESTS, FINAL = "model.safetensors", "state.pt", "digests.json"
 
 
 def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint of the model as it is; see `write`."""
+    write(folder, weights_of(model), state)
+
+
+def write(folder: Path, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
     """Writes a checkpoint beside its place and renames it; DataError on a full disk, which leaves the others whole."""
     pickled = io.BytesIO()
     torch.save(dict(state), pickled)
-    files = {WEIGHTS: as_bytes(weights_of(model)), STATE: pickled.getvalue()}
+    files = {WEIGHTS: as_bytes(weights), STATE: pickled.getvalue()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     with storage.replacing_folder(str(folder)) as beside:
         for name, data in {**files, DIGESTS: json.dumps(digests).encode()}.items():
@@ -39,6 +44,15 @@ def save(folder: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
     """Copies of all parameters and buffers, on the host."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+
+
+def copied(value: Any) -> Any:
+    """The same nest of dicts and lists with copies of its tensors, on the host."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: copied(inner) for key, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def as_bytes(weights: Mapping[str, torch.Tensor]) -> bytes:

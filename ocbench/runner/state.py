@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ocbench.errors import RunError
 from ocbench.plugin import Phase
 from ocbench.runner import checkpoint, phases
 from ocbench.runner.device import Place
+from ocbench.runner.writing import Writer
 from ocbench.runs import append_log, read_log
 
 KEPT = 3  # checkpoints beside those at the ends of phases
@@ -37,6 +39,7 @@ class TrainingState:
     recent: list[Mapping[str, torch.Tensor]] = field(default_factory=list)  # terms of the updates not yet looked at
     began: float = field(default_factory=time.monotonic)  # moved back by what earlier calls took
     saved_at: float = field(default_factory=time.monotonic)
+    writer: Writer = field(default_factory=Writer)
 
     @property
     def updates(self) -> int:
@@ -63,23 +66,33 @@ class TrainingState:
         """Time spent on the updates done, over all calls."""
         return time.monotonic() - self.began
 
-    def save(self) -> None:
-        """Writes a checkpoint named by the updates done; RunError where the state is poisoned."""
+    def save(self, beside: bool = False) -> None:
+        """Writes a checkpoint named by the updates done; RunError where the state is poisoned.
+
+        `beside`: the training goes on while a copy is written; what goes wrong there is raised at the next save.
+        """
         self.refuse_poison()
         self._refuse_poisoned_weights()
         generators = self.where.gathered(self.where.generators())
         if self.where.writes:
+            moments = checkpoint.copied([optimizer.state_dict() for optimizer in self.optimizers])
             record = {
                 "phase": self.phase, "step": self.step, "seconds": self.seconds, "generators": generators,
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "optimizers": moments,
             }  # fmt: skip
-            checkpoint.save(self.checkpoint, self.model, record)
-            checkpoint.prune(self.run_dir, KEPT, set(accumulate(phase.steps for phase in self.plan)))
+            self.writer.put(partial(self._write, self.checkpoint, checkpoint.weights_of(self.model), record))
+            if not beside:
+                self.writer.wait()
         self.saved_at = time.monotonic()
+
+    def _write(self, folder: Path, weights: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> None:
+        checkpoint.write(folder, weights, record)
+        checkpoint.prune(self.run_dir, KEPT, set(accumulate(phase.steps for phase in self.plan)))
 
     def finish(self) -> Path:
         """Writes the weights after the last update, and returns their folder."""
         folder = self.run_dir / "checkpoints" / checkpoint.FINAL
+        self.writer.wait()
         if self.where.writes:
             checkpoint.save(folder, self.model, {"updates": self.updates})
         self.tell("finished")
@@ -142,7 +155,9 @@ class TrainingState:
 
     def _refuse_poisoned_weights(self) -> None:
         """A gradient may overflow under a finite total: then the next total, too late, would be the first to tell."""
-        bad = [name for name, parameter in self.model.named_parameters() if not parameter.isfinite().all()]
+        named = dict(self.model.named_parameters())
+        whole = torch.stack([parameter.isfinite().all() for parameter in named.values()])
+        bad = [name for name, fine in zip(named, whole.tolist(), strict=True) if not fine]  # read at once
         if bad:
             raise self._poisoned("weights", self.step, ", ".join(bad[:5]))
 

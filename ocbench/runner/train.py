@@ -100,9 +100,9 @@ def train(
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
         shared = PhaseCache(Path(cache_folder(data_dir)) / "phases", run, code_digest(plugin.build))
-        with closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
+        with closing(state.writer), closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
             _Loop(state, batches, run, options, request, shared, probe, pictures, progress, say).run()
-        return state.finish()
+            return state.finish()
 
 
 def _prepared(
@@ -197,7 +197,7 @@ class _Loop:
                 self._look(self.probe, phase)
             is_due, reason = self._asked()
             if last or is_due or reason:
-                state.save()
+                state.save(beside=not (last or reason))
             if last and self.options.phase_cache:
                 self.shared.keep(state)
             if reason and not state.is_done:

@@ -87,8 +87,8 @@ def check_that_ranks_agree(finish: Callable[[TrainingState], Path]) -> Callable[
     return checked
 
 
-def killed_after(save: Callable[[TrainingState], None], updates: int) -> Callable[[TrainingState], None]:
-    def killing(state: TrainingState) -> None:
+def killed_after(save: Callable[..., None], updates: int) -> Callable[..., None]:
+    def killing(state: TrainingState, beside: bool = False) -> None:
         save(state)
         if state.updates == updates:
             os._exit(KILLED)

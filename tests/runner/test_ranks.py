@@ -86,7 +86,8 @@ def test_when_one_rank_is_killed_the_others_end_and_the_same_command_goes_on(
     code, told = ended[1 - killed]
     assert code == 1
     assert "another rank has ended" in told
-    assert [path.name for path in checkpoint.numbered(runs / f"killed-{killed}")][-1] == "0000008"
+    newest = checkpoint.numbered(runs / f"killed-{killed}")[-1].name
+    assert newest in ("0000006", "0000008")  # the last one may have been under way
     found, undisturbed = weights(2, f"killed-{killed}", DUEL), weights(2, "undisturbed", DUEL)
     assert all(torch.equal(found[name], undisturbed[name]) for name in undisturbed)
 

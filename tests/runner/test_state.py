@@ -127,3 +127,23 @@ def test_checkpoints_at_the_ends_of_phases_stay(state: TrainingState) -> None:
         state.step = step
         state.save()
     assert [int(folder.name) for folder in checkpoint.numbered(state.run_dir)] == [4, 8, 9, 10]
+
+
+def test_what_is_saved_beside_is_the_state_of_that_moment(state: TrainingState) -> None:
+    expected = checkpoint.weights_of(state.model)
+    moments = checkpoint.copied([optimizer.state_dict() for optimizer in state.optimizers])
+    held, put = [], state.writer.put
+    state.writer.put = held.append  # type: ignore[method-assign, assignment]
+    state.save(beside=True)
+    with torch.no_grad():
+        for parameter in state.model.parameters():
+            parameter.add_(1)
+        for optimizer in state.optimizers:
+            for moment in optimizer.state.values():
+                moment.clear()
+    put(held[0])
+    state.writer.wait()
+    folder = checkpoint.numbered(state.run_dir)[-1]
+    found = checkpoint.load_state(folder)
+    torch.testing.assert_close(found["optimizers"], moments, rtol=0, atol=0)
+    torch.testing.assert_close(dict(checkpoint.read(folder / checkpoint.WEIGHTS)), expected, rtol=0, atol=0)
