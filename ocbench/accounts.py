@@ -139,6 +139,16 @@ def state_of(run_dir: Path) -> str:
     return ", ".join([*words, f"written {timedelta(seconds=max(0, round(time.time() - path.stat().st_mtime)))} ago"])
 
 
+def cost_of(run: RunConfig) -> str:
+    """What the run took, in words; empty where no call has ended yet."""
+    cost = run.cost
+    if not cost:
+        return ""
+    where = f"{cost['ranks']} x {cost['device']}" if cost["ranks"] > 1 else cost["device"]
+    time_taken = timedelta(seconds=round(cost["seconds"]))
+    return f"{time_taken} on {where}, {cost['images']:,} images, at most {cost['peak_bytes'] / 1e9:.1f} GB"
+
+
 def _pace(trained: Sequence[Mapping[str, Any]]) -> list[str]:
     """Speed at the last line of the log and the time left at the pace of the phase in it; nothing before two lines."""
     if not trained:
@@ -163,6 +173,7 @@ def of_run(run_dir: Path) -> Account:
         ("data", f"{run.trained_on}   fingerprint {run.fingerprint[:8]}"),
         ("state", state_of(run_dir)),
         ("device", f"{run.device}   {run.precision}"),
+        ("cost", cost_of(run)),
         ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
     ]
     tables, scores = [], []

@@ -59,8 +59,10 @@ class RunConfig:
     device: str = ""
     shared: Mapping[str, str] = field(default_factory=dict)  # phase -> the run whose outcome was taken from the cache
 
+    cost: Mapping[str, Any] = field(default_factory=dict)  # seconds, images, ranks, device, peak_bytes; of all calls
+
     # What may differ between two calls that are the same run.
-    FREE = ("versions", "device", "shared", "micro_batch")
+    FREE = ("versions", "device", "shared", "micro_batch", "cost")
 
     @property
     def trained_on(self) -> str:

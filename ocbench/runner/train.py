@@ -24,7 +24,7 @@ from ocbench.launch import this_rank
 from ocbench.loading import CachedBatches, StreamedBatches
 from ocbench.plugin import ModelPlugin, Phase
 from ocbench.prepared import PreparedSplit
-from ocbench.runner import checkpoint, claim, device, phases
+from ocbench.runner import checkpoint, claim, device, ledger, phases
 from ocbench.runner.phase_cache import PhaseCache, code_digest
 from ocbench.runner.pictures import Pictures
 from ocbench.runner.precompute import precomputed
@@ -102,7 +102,9 @@ def train(
         shared = PhaseCache(Path(cache_folder(data_dir)) / "phases", run, code_digest(plugin.build))
         with closing(state.writer), closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
             _Loop(state, batches, run, options, request, shared, probe, pictures, progress, say).run()
-            return state.finish()
+            final = state.finish()
+            ledger.enter(state)
+            return final
 
 
 def _prepared(
@@ -202,6 +204,7 @@ class _Loop:
                 self.shared.keep(state)
             if reason and not state.is_done:
                 state.tell("stopped", reason=reason, of=state.planned)
+                ledger.enter(state)
                 raise Stopped(reason, state.checkpoint, state.updates)
 
     def _in_pieces(self, phase: Phase) -> str:
