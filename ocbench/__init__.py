@@ -18,7 +18,7 @@ _HOMES = {
         "contingency_table", "labels_of",
     ),
     "ocbench.plugin": (
-        "Model", "ModelPlugin", "Variant", "Phase", "Optimizer", "Prediction", "Constant", "WarmupThenDrops",
+        "Model", "ModelPlugin", "Variant", "Band", "Phase", "Optimizer", "Prediction", "Constant", "WarmupThenDrops",
     ),
     "ocbench.prepared": ("open_dataset",),
     "ocbench.runner.evaluate": ("evaluate",),

@@ -142,6 +142,17 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Band:
+    """Where a figure of the probe lies in healthy runs of a preset, from a share of all updates on."""
+
+    figure: str  # foreground, live_slots, background_error, probe_miou, probe_ari_fg
+    low: float
+    high: float
+    after: float = 0.5
+    helps: str = "another seed, or a lower learning rate"  # what usually does, in words
+
+
+@dataclass(frozen=True)
 class ModelPlugin:
     """Everything that the core must know of a model, in one record named by one entry point."""
 
@@ -153,5 +164,6 @@ class ModelPlugin:
     has_background: bool = True  # whether slot 0 is the background
     published: Mapping[str, str] = field(default_factory=dict)  # scenario -> system in the published tables
     variants: tuple[Variant, ...] = ()
+    healthy: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)  # preset -> bands learned from its runs
     citation: str = ""
     license: str = ""

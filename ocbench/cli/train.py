@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-hours", type=click.FloatRange(min=0, min_open=True), metavar="H", help="Save and exit 75 after H hours."
 )
+@click.option("--stop-on-collapse", is_flag=True, help="Save and end with 6 where the probe leaves the healthy bands.")
 @click.option("--no-phase-cache", is_flag=True, help="Train the first phase even where another run has.")
 @click.option("--name", metavar="NAME", help="Of the run directory, before -s<seed>.")
 @device
@@ -75,8 +76,8 @@ def command(common: Common, seed: int, seeds: tuple[int, ...], max_hours: float 
 def _trained(
     common: Common, seed: int, *, model: str, data: str | None, scenario: str | None, preset: str | None,
     overrides: tuple[str, ...], resume: str, workers: int, eval_every: int | None, save_every: str,
-    max_hours: float | None, no_phase_cache: bool, init_from: str | None, name: str | None, device: str,
-    limit: int | None, dry_run: bool,
+    max_hours: float | None, stop_on_collapse: bool, no_phase_cache: bool, init_from: str | None, name: str | None,
+    device: str, limit: int | None, dry_run: bool,
     **kept: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains one seed; what is to be said of it."""
@@ -106,7 +107,7 @@ def _trained(
     options = train.Options(
         device=device, resume=resume, save_every=save_every, workers=workers, max_hours=max_hours,
         eval_every=probe.interval(plan) if eval_every is None else eval_every, phase_cache=not no_phase_cache,
-        init_from=first,
+        init_from=first, stop_on_collapse=stop_on_collapse,
     )  # fmt: skip
     with common.progress("training") as progress:
         final = train.train(

@@ -35,7 +35,7 @@ class Probe:
 
     def __init__(self, split: PreparedSplit, has_background: bool) -> None:
         self.scenes = [scene for scene, _ in zip(split, range(SCENES), strict=False)]
-        self.has_background, self.note, self.warned = has_background, "", False
+        self.has_background, self.note = has_background, ""
         self.shown: list[Panel] = []  # what the last look made of the first scenes
 
     def look(self, model: nn.Module, device: torch.device) -> dict[str, Any]:
@@ -53,9 +53,6 @@ class Probe:
         values = np.mean(scores, axis=0)
         live = int(used[1:].sum()) if self.has_background else int(used.sum())
         self.note = f"probe mIoU {100 * values[0]:.1f}   live slots {live}"
-        if self.has_background and not self.warned and not 0.001 < foreground < 0.98:
-            self.warned = True
-            log.warning("the model calls %.1f %% of the pixels foreground: has it collapsed?", 100 * foreground)
         return {
             "probe_miou": float(values[0]), "probe_ari_fg": float(values[1]), "live_slots": live,
             "foreground": foreground, **({"background_error": float(np.mean(errors))} if errors else {}),

@@ -32,6 +32,7 @@ from ocbench.runner.probe import Probe
 from ocbench.runner.state import TrainingState
 from ocbench.runner.stopping import Request, Stopped
 from ocbench.runner.update import update
+from ocbench.runner.watch import Watch
 from ocbench.runs import RunConfig, append_log
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Options:
     workers: int = 0  # loader processes when streaming
     max_hours: float | None = None  # of this call
     init_from: Path | None = None  # the checkpoint whose weights the first update begins with
+    stop_on_collapse: bool = False  # else a collapse is only warned of
     phase_cache: bool = True  # take the first phase from another run where it would be the same, and leave it there
 
     def save_interval(self) -> tuple[float, float]:
@@ -100,8 +102,9 @@ def train(
         _take_up(state, data, run, options.resume, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
         shared = PhaseCache(Path(cache_folder(data_dir)) / "phases", run, code_digest(plugin.build))
+        watch = Watch(plugin.healthy.get(run.preset, ()), plugin.has_background)
         with closing(state.writer), closing(Pictures(run_dir, state.updates)) as pictures, request.listening():
-            _Loop(state, batches, run, options, request, shared, probe, pictures, progress, say).run()
+            _Loop(state, batches, run, options, request, shared, probe, pictures, progress, say, watch).run()
             final = state.finish()
             ledger.enter(state)
             return final
@@ -161,6 +164,8 @@ class _Loop:
     pictures: Pictures
     progress: Progress | None
     say: Say
+    watch: Watch
+    collapsed: str | None = None  # what was seen, where that is to end the run
 
     def run(self) -> None:
         state = self.state
@@ -205,6 +210,9 @@ class _Loop:
             if reason and not state.is_done:
                 state.tell("stopped", reason=reason, of=state.planned)
                 ledger.enter(state)
+                if self.collapsed:
+                    hint = f"without --stop-on-collapse the same command goes on; it is saved in '{state.checkpoint}'"
+                    raise RunError(f"stopped at update {state.updates:,}: {self.collapsed}", hint=hint)
                 raise Stopped(reason, state.checkpoint, state.updates)
 
     def _in_pieces(self, phase: Phase) -> str:
@@ -228,7 +236,7 @@ class _Loop:
         by_count = state.step % updates == 0
         if state.where.world > 1 and state.step % 10:  # the ranks must agree on the rest, which costs a message
             return by_count, None
-        reason = self.request.reason()
+        reason = self.collapsed or self.request.reason()
         by_time, stop = state.where.anywhere(time.monotonic() - state.saved_at >= seconds, reason is not None)
         return by_count or by_time, (reason or "another rank was asked to stop") if stop else None
 
@@ -259,5 +267,9 @@ class _Loop:
                 return
         place = {"event": "probe", "phase": phase.name, "step": state.step, "updates": state.updates}
         append_log(state.run_dir, {**place, **found})
+        for text in self.watch.look(found, state.updates / state.planned):
+            log.warning("update %s: %s", f"{state.updates:,}", text)
+            append_log(state.run_dir, {"event": "collapse", "updates": state.updates, "told": text})
+            self.collapsed = text if self.options.stop_on_collapse else None
         self.pictures.numbers(found, state.updates)
         self.pictures.draw(probe.shown, probe.note, now=state.step == phase.steps)

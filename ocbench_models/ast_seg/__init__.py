@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocbench import ModelPlugin
-from ocbench_models.ast_seg.presets import PRESETS, SCENARIOS, UNET_PRESETS, VARIANTS, AstSegConfig
+from ocbench_models.ast_seg.presets import HEALTHY, PRESETS, SCENARIOS, UNET_PRESETS, VARIANTS, AstSegConfig
 
 if TYPE_CHECKING:
     from ocbench import Protocol
@@ -38,6 +38,7 @@ AST_SEG = ModelPlugin(
         "bt": "AST-Seg-B3-BT",
     },
     variants=VARIANTS,
+    healthy=HEALTHY,
     citation=CITATION,
     license="Apache-2.0",
 )

@@ -62,14 +62,11 @@ def test_the_background_is_measured_where_it_is_to_be_seen(probe: Probe) -> None
     assert probe.shown[0].background is not None
 
 
-@pytest.mark.parametrize(("label", "share"), [(0, "0.0"), (2, "100.0")])
-def test_collapse_is_told_once(probe: Probe, label: int, share: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="ocbench"):
-        for _ in range(2):
-            found = probe.look(Says(lambda start, stop: torch.full((stop - start, 16, 16), label)), CPU)
+@pytest.mark.parametrize("label", [0, 2])
+def test_one_label_everywhere_is_no_or_nothing_but_foreground(probe: Probe, label: int) -> None:
+    found = probe.look(Says(lambda start, stop: torch.full((stop - start, 16, 16), label)), CPU)
     assert found["foreground"] == pytest.approx(label / 2)
     assert found["live_slots"] == label / 2
-    assert caplog.text.count(f"the model calls {share} % of the pixels foreground: has it collapsed?") == 1
 
 
 def test_without_a_background_every_slot_counts(squares: Any, caplog: pytest.LogCaptureFixture) -> None:
