@@ -8,6 +8,7 @@ workers, and a resumed run begins a new pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -51,7 +52,10 @@ class CachedBatches:
         self.images = torch.from_numpy(np.load(str(data.images.filename), mmap_mode="c"))
         if self.resident:
             self.images = self.images.to(device)
-        self.precomputed: torch.Tensor | None = None
+        self.ahead = device.type == "cuda" and not self.resident  # pick the next batch while this one is in work
+        self._thread = ThreadPoolExecutor(1, "batches")
+        self._next: tuple[tuple[int, int, int], Future[list[torch.Tensor]]] | None = None
+        self.precomputed = None
         self._order: tuple[tuple[int, int], torch.Tensor] | None = None
 
     def indices(self, phase: int, n: int, batch_size: int) -> torch.Tensor:
@@ -66,28 +70,48 @@ class CachedBatches:
             self._order = (phase, epoch), torch.from_numpy(order).to(self.images.device)
         return self._order[1][place * batch_size : (place + 1) * batch_size]
 
+    @property
+    def precomputed(self) -> torch.Tensor | None:
+        """uint8 [N, C, H, W]: what comes with the images, for as long as a phase says so."""
+        return self._precomputed
+
+    @precomputed.setter
+    def precomputed(self, rows: torch.Tensor | None) -> None:
+        self._precomputed, self._next = rows, None  # what was picked ahead lacks it
+
     def batch(self, phase: int, n: int, batch_size: int) -> Batch:
         """This rank's share of the n-th batch of a phase."""
-        share = batch_size // self.world
-        return self.gather(self.indices(phase, n, batch_size)[self.rank * share : (self.rank + 1) * share])
+        if self._next is not None and self._next[0] == (phase, n, batch_size):
+            picked = self._next[1].result()
+        else:
+            picked = self._pick(self._mine(phase, n, batch_size))
+        if self.ahead:
+            work = self._thread.submit(self._pick, self._mine(phase, n + 1, batch_size))
+            self._next = (phase, n + 1, batch_size), work
+        return self._moved(picked)
 
     def gather(self, rows: torch.Tensor) -> Batch:
         """The scenes of these indices, int64 [B] beside the images."""
-        return Batch(
-            as_floats(self._rows(self.images, rows)),
-            None if self.precomputed is None else self._rows(self.precomputed, rows),
-        )
+        return self._moved(self._pick(rows))
+
+    def _mine(self, phase: int, n: int, batch_size: int) -> torch.Tensor:
+        share = batch_size // self.world
+        return self.indices(phase, n, batch_size)[self.rank * share : (self.rank + 1) * share]
+
+    def _pick(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        """Rows of the images, and of what was precomputed, where they lie; pinned where they are to be moved."""
+        sources = [self.images] if self._precomputed is None else [self.images, self._precomputed]
+        picked = [source.index_select(0, rows) for source in sources]  # on a CPU six times as fast as source[rows]
+        return [one.pin_memory() for one in picked] if self.device.type == "cuda" and not self.resident else picked
+
+    def _moved(self, picked: Sequence[torch.Tensor]) -> Batch:
+        images, *more = (one.to(self.device, non_blocking=True) for one in picked)
+        return Batch(as_floats(images), *more)
 
     def sample(self, count: int) -> torch.Tensor:
         """float32 [n, 3, H, W]: seeded scenes for a phase's start, the same on every rank."""
         order = np.random.default_rng([self.seed, 1 << 20]).permutation(self.scenes)[:count]
         return self.gather(torch.from_numpy(np.sort(order)).to(self.images.device)).images
-
-    def _rows(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        picked = source.index_select(0, rows)  # on a CPU six times as fast as source[rows]
-        if picked.device == self.device:
-            return picked
-        return picked.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else picked
 
 
 class StreamedBatches:

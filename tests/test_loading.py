@@ -115,6 +115,23 @@ def test_what_was_precomputed_comes_with_its_scenes(data) -> None:
     assert found.flatten().tolist() == batches.indices(0, 2, 4).tolist()
 
 
+def test_what_is_picked_ahead_is_the_batch_that_is_asked_for(data) -> None:
+    plain, ahead = CachedBatches(data, CPU, seed=0), CachedBatches(data, CPU, seed=0)
+    assert not plain.ahead
+    ahead.ahead = True
+    asked = [(0, 0, 4), (0, 1, 4), (0, 2, 4), (0, 2, 4), (0, 9, 4), (1, 10, 4), (1, 11, 8), (1, 12, 8)]
+    for at in asked:  # straight on, again, onward by a jump, in another phase, in another size
+        assert torch.equal(ahead.batch(*at).images, plain.batch(*at).images)
+    for batches in (plain, ahead):
+        batches.precomputed = torch.arange(16, dtype=torch.uint8).reshape(16, 1, 1, 1)
+    for n in (13, 14):
+        one, other = ahead.batch(1, n, 8), plain.batch(1, n, 8)
+        assert torch.equal(one.precomputed, other.precomputed)
+        assert torch.equal(one.images, other.images)
+    ahead.precomputed = None
+    assert ahead.batch(1, 15, 8).precomputed is None
+
+
 def test_a_batch_larger_than_the_set_is_refused(data) -> None:
     with pytest.raises(UsageError, match="a batch of 17 scenes is larger than the 16 training scenes"):
         CachedBatches(data, CPU, seed=0).batch(0, 0, 17)
