@@ -68,10 +68,20 @@ class Training:
     panels: int = 0  # scenes drawn
     gallery: int = 0  # scenes kept for the page
 
+    @property
+    def dataset(self) -> str:
+        """The name in `data`."""
+        return self.data.partition("@")[0]
+
+    @property
+    def protocol(self) -> str | None:
+        """The protocol in `data`; None: the dataset's default."""
+        return self.data.partition("@")[2] or None
+
     def run_dir(self, runs_dir: str | Path, seed: int) -> Path:
         """Where that seed's run lies."""
         scenario = self.scenario or next(iter(registry.model(self.model).scenarios))
-        return run_directory(runs_dir, self.model, scenario, self.data.partition("@")[0], seed, self.name)
+        return run_directory(runs_dir, self.model, scenario, self.dataset, seed, self.name)
 
 
 @dataclass(frozen=True)
@@ -87,14 +97,13 @@ class Means:
     phase_cache: bool = True
     max_hours: float | None = None  # of this call
 
-    def prepare(self, data: str, executor: str, limit: int | None) -> None:
+    def prepare(self, dataset: str, protocol: str | None, executor: str, limit: int | None) -> None:
         """Prepares a dataset that needs no source; what is there is only looked at."""
-        dataset, _, protocol = data.partition("@")
         spec = registry.dataset(dataset)
         self.say("prepare", f"{spec.name}: rendered here, nothing is downloaded")
         with self.progress("shards") as update:
             options = jobs.Options(executor=executor, limit=limit)
-            shards = jobs.plan(spec, spec.protocol(protocol or None), self.data_dir, options=options)
+            shards = jobs.plan(spec, spec.protocol(protocol), self.data_dir, options=options)
             prepare.prepare(shards, progress=update, say=self.say)
 
 
@@ -117,10 +126,9 @@ def trained_and_scored(training: Training, seed: int, means: Means) -> Path:
             plugin, recipe.config, split, run, run_dir, data_dir=means.data_dir, options=options,
             validation=validation, progress=update, say=means.say,
         )  # fmt: skip
-    dataset, _, protocol = training.data.partition("@")
     scoring = evaluate.Options(device=means.device, panels=training.panels, gallery=training.gallery)
     for name in training.splits:
-        scored = open_dataset(dataset, name, protocol or None, means.data_dir)
+        scored = open_dataset(training.dataset, name, training.protocol, means.data_dir)
         with means.progress("scoring") as update:
             evaluate.evaluate_run(run_dir, scored, scoring, update)
     return run_dir
@@ -133,7 +141,7 @@ def demo(
 
     `limit` makes a trial of it: fewer scenes of each split.
     """
-    means.prepare(plan.dataset, executor, limit)
+    means.prepare(plan.dataset, None, executor, limit)
     trainings = [Training(model, plan.dataset, gallery=plan.gallery) for model in plan.references]
     trainings.append(Training(plan.model, plan.dataset, gallery=plan.gallery, panels=plan.panels))
     runs = [trained_and_scored(training, seed, means) for training in trainings]

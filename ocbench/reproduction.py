@@ -16,7 +16,7 @@ from ocbench import registry, report
 from ocbench.errors import DataError, OcbenchError, UnknownNameError
 from ocbench.plans import Means, Training, trained_and_scored
 from ocbench.plugin import ModelPlugin
-from ocbench.prepared import open_dataset, open_word
+from ocbench.prepared import open_dataset
 from ocbench.published import published_rows
 from ocbench.recipe import ANY, resolve
 from ocbench.report import paper
@@ -127,16 +127,16 @@ def planned(plan: Plan, seeds: Sequence[int], means: Means, pace: float | None =
 def _planned_run(
     training: Training, seed: int, seeds: Sequence[int], means: Means, trial: int | None
 ) -> PlannedRun:  # fmt: skip
-    plugin, dataset = registry.model(training.model), training.data.partition("@")[0]
-    recipe = resolve(plugin, dataset, None, training.scenario, training.settings)
+    plugin = registry.model(training.model)
+    recipe = resolve(plugin, training.dataset, None, training.scenario, training.settings)
     phases = plugin.scenarios[recipe.scenario](recipe.config)
     updates = sum(phase.steps if trial is None else min(phase.steps, trial) for phase in phases)
     run_dir = training.run_dir(means.runs_dir, seed)
     logs = [_last(training.run_dir(means.runs_dir, other)) for other in (seed, *seeds)]
     paces = [line["seconds"] / line["updates"] for line in logs if line.get("updates") and line.get("seconds")]
-    protocol = registry.dataset(dataset).protocol(training.data.partition("@")[2] or None).name
-    sheets = {name: run_dir / "scores" / f"{sheet_name(dataset, name, protocol)}.json" for name in training.splits}
-    unscored = tuple(name for name, sheet in sheets.items() if not sheet.is_file())
+    protocol = registry.dataset(training.dataset).protocol(training.protocol).name
+    sheets = {name: f"{sheet_name(training.dataset, name, protocol)}.json" for name in training.splits}
+    unscored = tuple(name for name, sheet in sheets.items() if not (run_dir / "scores" / sheet).is_file())
     pace = paces[0] if paces else None
     done = updates if is_finished(run_dir) else logs[0].get("updates", 0)
     return PlannedRun(training, seed, run_dir, updates, done, pace, unscored)
@@ -150,22 +150,21 @@ def _last(run_dir: Path) -> dict[str, Any]:
 
 def provide(plan: Plan, means: Means, limit: int | None = None) -> None:
     """Prepares built-in data; DataError that names every other set that is not prepared."""
-    missing = []
-    for data in dict.fromkeys(training.data for training in plan.trainings):
-        if not registry.dataset(data.partition("@")[0]).needs_source:
-            means.prepare(data, "local", limit)
+    missing: dict[str, str] = {}  # dataset -> what is not there
+    for training in {training.data: training for training in plan.trainings}.values():
+        if not registry.dataset(training.dataset).needs_source:
+            means.prepare(training.dataset, training.protocol, "local", limit)
             continue
+        splits = {name for other in plan.trainings if other.data == training.data for name in other.splits}
         try:
-            open_word(data, means.data_dir, ("train",))
-            for split in {name for training in plan.trainings if training.data == data for name in training.splits}:
-                open_dataset(data.partition("@")[0], split, data.partition("@")[2] or None, means.data_dir)
+            for split in ("train", *sorted(splits)):
+                open_dataset(training.dataset, split, training.protocol, means.data_dir)
         except OcbenchError as wrong:
-            missing.append(f"{data}: {wrong.message}")
+            missing[training.dataset] = wrong.message
     if missing:
-        names = dict.fromkeys(text.partition("@")[0] for text in missing)
         raise DataError(
-            f"{len(missing)} datasets of table {plan.table} are not ready", found="; ".join(missing),
-            hint="; ".join(f"ocbench prepare {name}" for name in names),
+            f"{len(missing)} datasets of table {plan.table} are not ready", found="; ".join(missing.values()),
+            hint="; ".join(f"ocbench prepare {name}" for name in missing),
         )  # fmt: skip
 
 
