@@ -71,8 +71,8 @@ def at_random(count: int, updates: int) -> tuple[tuple[int, signal.Signals], ...
     [
         ("toy", 1, ((12, KILL), (50, TERM), (100, INT))),
         ("toy-duel", 1, ((12, USR1), (65, KILL))),
-        pytest.param("toy", 6, at_random(30, 940), marks=pytest.mark.slow),
-        pytest.param("toy-duel", 6, at_random(10, 580), marks=pytest.mark.slow),
+        pytest.param("toy", 6, at_random(30, 880), marks=pytest.mark.slow),
+        pytest.param("toy-duel", 6, at_random(10, 540), marks=pytest.mark.slow),
     ],
 )
 def test_a_process_killed_in_each_phase(
