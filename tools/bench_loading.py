@@ -12,17 +12,16 @@ import platform
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: one core
 
 import numpy as np
 import torch
+from taking_turns import interleaved
 
 from ocbench import registry
 from ocbench.cache import cached
@@ -38,18 +37,6 @@ RESULT = Path(__file__).parents[1] / "benchmarks" / "loading.json"
 BATCH, SCENES = 64, 640
 CPU = torch.device("cpu")
 STEP = 0.05  # seconds of the step that the runner's overhead is a share of
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
-def interleaved(rounds: int, ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """The medians of both, in seconds, after one round that does not count."""
-    found = [(seconds(ours), seconds(theirs)) for _ in range(rounds + 1)][1:]
-    return median(one for one, _ in found), median(two for _, two in found)
 
 
 def prepared(folder: str) -> PreparedSplit:

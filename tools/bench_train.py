@@ -12,11 +12,9 @@ import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: one core
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -26,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests" / "models" / "ast_seg"))
 
 import literal_ast_seg
 import torch
+from taking_turns import interleaved
 
 from ocbench import Protocol
 from ocbench_models.ast_seg import AST_SEG
@@ -40,18 +39,6 @@ CASES = {  # side, slots, settings, least ratio
     "U-Net, 64 px": (64, 3, {"map_generator": "unet"}, 0.95),
     "U-Net, 128 px": (128, 10, {"map_generator": "unet"}, 0.95),
 }
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
-def interleaved(rounds: int, ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """The medians of both, in seconds, after one round that does not count."""
-    found = [(seconds(ours), seconds(theirs)) for _ in range(rounds + 1)][1:]
-    return median(one for one, _ in found), median(two for _, two in found)
 
 
 def steps(side: int, slots: int, settings: dict[str, object]) -> tuple[Callable[[], object], Callable[[], object]]:

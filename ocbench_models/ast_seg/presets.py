@@ -187,12 +187,11 @@ PRESETS = {
 UNET_PRESETS = {name: replace(preset, map_generator="unet") for name, preset in PRESETS.items()}
 
 # By tools/learn_bands.py, of four runs (`ct` seed 2, `frozen` seeds 0 to 2) that found the objects.
-_BACKGROUND_FIRST = "look at the drawn backgrounds; a lower background_rate or background_beta, more background_steps"
 HEALTHY = {
     "mini-fixed": (
         Band("foreground", 0.0602, 0.264, helps="another seed; scenario ct; a later entropy_warmup"),
         Band("live_slots", 2, 6, helps="another seed; a smaller entropy_weight"),
-        Band("background_error", 0, 6.38, after=0.0, helps=_BACKGROUND_FIRST),
+        Band("background_error", 0, 6.38, after=0.0, helps="a lower background_rate, more background_steps"),
     ),
 }
 
@@ -241,9 +240,7 @@ VARIANTS = (
         "random backbone", ("pretrained=false",),
         published="AST-Seg-B3-CT: random initialization of Segformer backbone",
     ),
-    Variant(
-        "no entropy loss", ("entropy_weight=0",), published="AST-Seg-B3-CT: training without pixel entropy loss"
-    ),
+    Variant("no entropy loss", ("entropy_weight=0",), published="AST-Seg-B3-CT: training without pixel entropy loss"),
     Variant(
         "frozen background", scenario="frozen",
         published="AST-Seg-B3-CT: training using frozen pretrained background model",
