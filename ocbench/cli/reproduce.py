@@ -66,7 +66,9 @@ def command(
         raise UnknownNameError("run of the plan", only, names)
     chosen = [run for run in runs if only in (None, run.run_dir.name)]
     if hours is not None:
-        common.result(reproduction.slurm_array(chosen, _words(table, seeds, share_phases, steps, fields), hours), {})
+        common.result(
+            reproduction.slurm_array(chosen, _words(common, table, seeds, share_phases, steps, fields), hours), {}
+        )
         return
     common.line("table", f"{plan.title}: {len(runs)} runs")
     if dry_run:
@@ -78,9 +80,12 @@ def command(
     common.result(text, {"runs": [_record(run) for run in reproduction.planned(plan, seeds, means)]})
 
 
-def _words(table: str, seeds: Sequence[int], share_phases: bool, steps: int | None, fields: dict[str, Any]) -> str:
+def _words(
+    common: Common, table: str, seeds: Sequence[int], share_phases: bool, steps: int | None, fields: dict[str, Any]
+) -> str:
     """The same command again, for a task of an array."""
     words = ["ocbench", "reproduce", table, "--seeds", ",".join(map(str, seeds)), "--precision", fields["precision"]]
+    words += ["--data-dir", common.data_dir, "--runs-dir", common.runs_dir]
     words += ["--compile"] * fields["compile"] + ["--share-phases"] * share_phases
     return shlex.join([*words, *(["--steps", str(steps)] if steps else [])])
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--micro-batch",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Scenes in work at a time on each rank; same updates.",
+    help="Scenes in work at a time on each rank: same updates, but for BatchNorm.",
 )
 @click.option("--init-from", metavar="RUN", help="Begin with the final weights of that run, of the same settings.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True)

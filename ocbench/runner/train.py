@@ -96,10 +96,8 @@ def train(
             say("finished", f"{run_dir}: nothing to do")
             return run_dir / "checkpoints" / checkpoint.FINAL
         state = _prepared(plugin, config, data, run, run_dir, where)
-        if options.init_from is not None:
-            checkpoint.load_weights(options.init_from, state.model)
         batches = _batches(data, run, cache_folder(data_dir), where, options.workers, progress, say)
-        _take_up(state, data, run, options.resume, say)
+        _take_up(state, data, run, options, say)
         probe = Probe(validation, plugin.has_background) if validation is not None and options.eval_every else None
         shared = PhaseCache(Path(cache_folder(data_dir)) / "phases", run, code_digest(plugin.build))
         watch = Watch(plugin.healthy.get(run.preset, ()), plugin.has_background)
@@ -136,17 +134,19 @@ def _batches(
     return CachedBatches(cached(data, cache_dir), where.device, seed, where.rank, where.world)
 
 
-def _take_up(state: TrainingState, data: PreparedSplit, run: RunConfig, resume: str, say: Say) -> None:
+def _take_up(state: TrainingState, data: PreparedSplit, run: RunConfig, options: Options, say: Say) -> None:
     """Claims the run directory, and puts the state where the run stopped, or at its beginning."""
     state.where.wait()  # until every rank has seen whose the folder was
     if state.where.writes:
         claim.claim(run, state.run_dir, data.keys)
     state.where.wait()
     torch.manual_seed(device.child_seed(run.seed, "loop") + state.where.rank)
-    folder = claim.checkpoint_to_resume(run, state.run_dir, resume)
+    folder = claim.checkpoint_to_resume(run, state.run_dir, options.resume)
     if folder is not None:
         state.resume(folder)
         say("resume", f"{folder.name} updates done, phase {state.plan[state.phase].name}")
+    elif options.init_from is not None:
+        checkpoint.load_weights(options.init_from, state.model)
     state.rewind_log()
 
 

@@ -49,4 +49,4 @@ def test_a_plan_is_printed_and_an_unknown_run_refused(ocbench) -> None:
     assert "ast-seg-ct-clevrtex-s0" in wrong.err
     script = ocbench("reproduce", "1", "--seeds", "0", "--slurm", "12", "--precision", "bf16")
     assert script.out.startswith("#!/bin/bash\n#SBATCH --array=0-")
-    assert "ocbench reproduce 1 --seeds 0 --precision bf16 --only" in script.out
+    assert "ocbench reproduce 1 --seeds 0 --precision bf16 --data-dir " in script.out
