@@ -71,7 +71,7 @@ ablations() { # of the scenario ct that `plain` trains, too
 
 gpu() { # ten objects at 128 px; DEVICE=cpu TRIAL=2 rehearses it
     local trial=(--device "${DEVICE:-cuda}" --precision "${PRECISION:-bf16}" ${TRIAL:+--steps "$TRIAL"})
-    python tools/bench_gpu_ast_seg.py ${TRIAL:+"$TRIAL"}
+    python tools/bench_gpu.py
     ocbench prepare mini-tex --protocol full
     seeds=0
     for words in "ct ast-seg --scenario ct" "bt ast-seg --scenario bt" "unet ast-seg-unet --scenario ct"; do

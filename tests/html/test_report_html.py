@@ -111,7 +111,7 @@ def test_filters_filter_by_metric_split_count_and_size(report, watch):
     pick(page, largest="", metric="mse", high="0.5")
     assert all(float(value) <= 0.5 for value in cells(page, 7))
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.getElementById('matching').textContent.startsWith('100 of')")
+    page.locator("#matching", has_text="100 of 100 scene scores").wait_for()
     pick(page, text="nothing-like-it")
     assert matching.inner_text() == "0 of 100 scene scores"
     assert page.locator("#cards .empty").inner_text() == "No scene with pictures matches."
