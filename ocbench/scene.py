@@ -209,6 +209,7 @@ class Metric:
     needs_confidences: bool = False
     dialects: Mapping[str, Callable[[Outcome], Any]] = field(default_factory=dict)  # miou@union
     pool: Callable[[np.ndarray], float] | None = None  # value of all rows, for what is pooled over the set
+    numbers_break_ties: bool = False  # as published, the numbers of segments decide between equal assignments
     summary: str = ""  # one line: the definition
     formula: str = ""  # what `ocbench show` prints, beside the range of values,
     range: str = ""

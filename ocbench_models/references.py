@@ -167,12 +167,14 @@ def _nothing(config: Any) -> tuple[Phase, ...]:
     return (Phase("fit", steps=0),)
 
 
+ORIGIN = {"citation": "ocbench, a reference that learns nothing", "license": "Apache-2.0"}
 BLANK = ModelPlugin(
     name="blank",
     summary="learns nothing: everything is background",
     presets={"*": BlankConfig()},
     scenarios={"fit": _sampled},
     build=_build(blank_labels, lambda _: 1),
+    **ORIGIN,
 )
 GRID = ModelPlugin(
     name="grid",
@@ -181,6 +183,7 @@ GRID = ModelPlugin(
     scenarios={"fit": _nothing},
     build=_build(grid_labels, lambda config: config.cells**2),
     has_background=False,
+    **ORIGIN,
 )
 KMEANS = ModelPlugin(
     name="kmeans",
@@ -189,6 +192,7 @@ KMEANS = ModelPlugin(
     scenarios={"fit": _nothing},
     build=_build(kmeans_labels, lambda config: config.clusters),
     has_background=False,
+    **ORIGIN,
 )
 MEDIAN = ModelPlugin(
     name="median",
@@ -196,4 +200,5 @@ MEDIAN = ModelPlugin(
     presets={"*": MedianConfig()},
     scenarios={"fit": _sampled},
     build=_build(median_labels, lambda config: config.pieces + 1, median=True),
+    **ORIGIN,
 )

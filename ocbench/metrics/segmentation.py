@@ -157,7 +157,8 @@ def _has_background(overlaps: Overlaps) -> np.ndarray:
 
 
 MIOU = Metric(
-    name="miou", label="mIoU", score=miou, scale=100, dialects={"union": miou_union, "tight": miou_tight},
+    name="miou", label="mIoU", score=miou, scale=100, numbers_break_ties=True,
+    dialects={"union": miou_union, "tight": miou_tight},
     summary="matched IoU over all segments, background included, per live pair",
     formula="Hungarian matching on IoU; sum of the matched IoUs / number of pairs in which a side is not empty",
     range="0..1",
@@ -166,7 +167,7 @@ MIOU = Metric(
     reported_by=f"{AST}, all tables; field mIoU of {EVALUATOR}",
 )  # fmt: skip
 MIOU_FG = Metric(
-    name="miou_fg", label="mIoU-FG", score=miou_fg, scale=100,
+    name="miou_fg", label="mIoU-FG", score=miou_fg, scale=100, numbers_break_ties=True,
     dialects={
         "official": miou_fg_official, "exact": miou_fg_exact, "union": miou_fg_union, "tight": miou_fg_tight,
     },
@@ -192,7 +193,7 @@ MIOU_FG_GT = Metric(
     range="0..1", degenerate="NaN without objects", reported_by=FOREGROUND_KITS,
 )  # fmt: skip
 DICE = Metric(
-    name="dice", label="DICE", score=dice, scale=100,
+    name="dice", label="DICE", score=dice, scale=100, numbers_break_ties=True,
     summary="as miou, with 2 C / (a + b) in place of the IoU",
     formula="the matching of miou; sum of 2 C / (a + b) of the pairs / number of live pairs", range="0..1",
     degenerate="as miou", reported_by=f"field DICE of {EVALUATOR}",

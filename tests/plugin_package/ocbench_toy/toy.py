@@ -106,5 +106,6 @@ TOY = ModelPlugin(
     presets={"squares": ToyConfig(), "*": ToyConfig(width=24)},
     scenarios={"curriculum": curriculum},
     build=Toy,
+    citation="the tests of ocbench",
     license="CC0-1.0",
 )

@@ -94,5 +94,6 @@ TOY_DUEL = ModelPlugin(
     presets={"squares": DuelConfig(), "*": DuelConfig(prototypes=24)},
     scenarios={"duel": duel},
     build=Duel,
+    citation="the tests of ocbench",
     license="CC0-1.0",
 )
