@@ -24,6 +24,7 @@ _HOMES = {
     "ocbench.runner.evaluate": ("evaluate",),
     "ocbench.runner.restore": ("load_model",),
     "ocbench.score": ("score_scene",),
+    "ocbench.contract": ("check_plugin",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HEAVY = ("numpy", "scipy", "torch", "transformers", "webdataset")
-WITH_TORCH = ("ocbench.loading", "ocbench.runner")
+WITH_TORCH = ("ocbench.loading", "ocbench.runner", "ocbench.contract.models", "ocbench.contract.predictions")
 
 folder = Path(sys.argv[1])
 loaded: dict[str, list[str]] = {}

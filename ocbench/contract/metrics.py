@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ocbench import registry
 from ocbench.contract import Rule, source
 from ocbench.errors import PluginError
 from ocbench.scene import Metric, Outcome, Scene
@@ -172,7 +171,7 @@ def told(subject: Subject) -> str:
     lacking = [word for word in ("summary", "label") if not getattr(subject.metric, word)]
     if lacking:
         raise PluginError(f"the record has no {' and no '.join(lacking)}")
-    return f"of '{registry.distribution('metric', subject.metric.name)}'"
+    return subject.metric.label
 
 
 RULES = (

@@ -88,13 +88,13 @@ def sound_plan(subject: Subject) -> str:
             raise PluginError(
                 f"scenario '{scenario}' has no updates and looks at no images, but there is what could learn"
             )
-        phases.check(copy.deepcopy(model), plan)
         for at, phase in enumerate(plan):
             _check_clock(plan, at)
             _check_rates(phase)
             for name in phase.depends_on or ():
                 if not hasattr(subject.config, name):
                     raise PluginError(f"phase '{phase.name}' depends on '{name}', which is no setting")
+        phases.check(copy.deepcopy(model), plan)
         names.append(f"{scenario}: {len(plan)}")
     return "phases of " + ", ".join(names)
 
@@ -228,6 +228,14 @@ def learns(subject: Subject) -> str:
     return f"{count} updates" if count else "left out: the model has no updates"
 
 
+def _drawing(model: Any, phase: Phase, done: int) -> tuple[torch.Tensor, bool]:
+    """The total, and whether random numbers were drawn for it: a compiler draws others."""
+    total = loss_of(model, phase, done)["total"]
+    after = torch.get_rng_state()
+    torch.manual_seed(5)
+    return total, not torch.equal(after, torch.get_rng_state())
+
+
 def one_graph(subject: Subject) -> str:
     """A compiled loss may neither break nor be compiled again when the clock moves on."""
     graphs = 0
@@ -244,14 +252,12 @@ def one_graph(subject: Subject) -> str:
         step = torch.compile(device.wrapped(model, HERE), backend=backend, fullgraph=True)
         graphs = 0
         for clock in (0, 1, phase.steps - 1):
-            plain = loss_of(copy.deepcopy(model), phase, clock)["total"]
+            plain, drew = _drawing(copy.deepcopy(model), phase, clock)
             compiled = loss_of(model, phase, clock, step)["total"]
-            if not torch.allclose(plain, compiled, rtol=1e-4):
+            if not drew and not torch.allclose(plain, compiled, rtol=1e-4):
                 raise PluginError(f"phase '{phase.name}': compiled, 'total' is {compiled:.6g}, not {plain:.6g}")
         if graphs > 1:
-            raise PluginError(
-                f"phase '{phase.name}' is compiled {graphs} times for one shape: something counts in Python"
-            )
+            raise PluginError(f"phase '{phase.name}' is compiled {graphs} times for one shape: read on the host?")
         done += 1
     torch.compiler.reset()
     return f"{done} phases" if done else "left out: the model has no updates"

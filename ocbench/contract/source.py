@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ocbench
+from ocbench import __all__ as public_names
 from ocbench.errors import PluginError
 
 
@@ -47,5 +47,5 @@ def _inner(node: ast.AST) -> list[str]:
         if node.module.startswith("ocbench."):
             return [node.module]
         if node.module == "ocbench":
-            return [f"ocbench.{alias.name}" for alias in node.names if alias.name not in ocbench.__all__]
+            return [f"ocbench.{alias.name}" for alias in node.names if alias.name not in public_names]
     return []

@@ -177,6 +177,8 @@ SQUARE_128 = Protocol(
 DATASET = DatasetSpec(
     name="folder",
     title="Your own pictures",
+    citation="whoever made the pictures",
+    license="that of the pictures",
     protocols=(
         SQUARE_128,
         replace(SQUARE_128, name="64", size=(64, 64), summary="the whole picture at 64x64, up to 10 objects"),
