@@ -61,7 +61,7 @@ def test_a_broken_rule_is_told_in_both_forms(ocbench, toy):
     ended = ocbench("plugin", "check", "toy", "--set", "learning_rate=-1")
     assert ended.code == 4
     assert "the learning rate -1.0 at update 1" in ended.out
-    assert "error: 'toy' breaks 1 of 10 rules: plan" in ended.err
+    assert "error: 'toy' breaks 2 of 10 rules: plan, learns" in ended.err
     told = ocbench("plugin", "check", "toy", "--set", "learning_rate=-1", "--json")
     rules = {each["rule"]: each for each in json.loads(told.out)["rules"]}
     assert "learning rate" in rules["plan"]["broken"]
