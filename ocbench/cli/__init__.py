@@ -11,6 +11,7 @@ import click
 
 from ocbench import __version__
 from ocbench.cli import (
+    bridge,
     demo,
     doctor,
     evaluate,
@@ -38,7 +39,22 @@ def cli() -> None:
     """Prepare, train and score unsupervised multi-object segmentation."""
 
 
-for module in (prepare, verify, train, evaluate, predict, score, report, reproduce, show, list_, plugin, demo, doctor):
+for module in (
+    prepare,
+    verify,
+    train,
+    evaluate,
+    predict,
+    score,
+    bridge,
+    report,
+    reproduce,
+    show,
+    list_,
+    plugin,
+    demo,
+    doctor,
+):
     cli.add_command(module.command)
 
 

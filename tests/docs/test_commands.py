@@ -107,7 +107,12 @@ def run_lines(block: doc_blocks.Block, weights: Path, say: Callable[[], str]) ->
     "page", [page if page in IN_SHORT else pytest.param(page, marks=pytest.mark.slow) for page in RUNNABLE]
 )
 def test_the_blocks_of_a_page_run_one_after_the_other(
-    page: str, place: Path, served: Path, weights: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    page: str,
+    place: Path,
+    served: Path,
+    weights: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (place / "site").mkdir()
     monkeypatch.syspath_prepend(str(place / "site"))
@@ -128,7 +133,13 @@ def test_the_blocks_of_a_page_run_one_after_the_other(
 
 
 def test_what_is_not_run_is_still_on_a_page() -> None:
-    shown = [line for page in doc_blocks.PAGES for block in doc_blocks.blocks(page) if block.language != "python" for line in doc_blocks.lines(block)]
+    shown = [
+        line
+        for page in doc_blocks.PAGES
+        for block in doc_blocks.blocks(page)
+        if block.language != "python"
+        for line in doc_blocks.lines(block)
+    ]
     for start in (*doc_blocks.NOT_RUN, *doc_blocks.STAND_INS):
         assert any(part.startswith(start) for line in shown for part in line.splitlines()), start
     assert set(IN_SHORT) | set(BEFORE) <= set(doc_blocks.PAGES)
