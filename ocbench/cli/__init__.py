@@ -10,7 +10,22 @@ from typing import NoReturn
 import click
 
 from ocbench import __version__
-from ocbench.cli import demo, doctor, evaluate, list_, predict, prepare, report, reproduce, score, show, train, verify
+from ocbench.cli import (
+    demo,
+    doctor,
+    evaluate,
+    list_,
+    predict,
+    prepare,
+    pull,
+    push,
+    report,
+    reproduce,
+    score,
+    show,
+    train,
+    verify,
+)
 from ocbench.cli.options import CONTEXT
 from ocbench.errors import OcbenchError
 from ocbench.runner.stopping import Stopped
@@ -24,7 +39,22 @@ def cli() -> None:
     """Prepare, train and score unsupervised multi-object segmentation."""
 
 
-for module in (prepare, verify, train, evaluate, predict, score, report, reproduce, show, list_, demo, doctor):
+for module in (
+    prepare,
+    verify,
+    train,
+    evaluate,
+    predict,
+    score,
+    report,
+    reproduce,
+    show,
+    list_,
+    push,
+    pull,
+    demo,
+    doctor,
+):
     cli.add_command(module.command)
 
 
