@@ -113,10 +113,10 @@ class Hub:
         """At the commit that the revision means now; offline, at the one that was fetched last."""
         from huggingface_hub import constants
 
-        if constants.HF_HUB_OFFLINE:  # the cache keeps what was fetched under its commit
-            return replace(self, commit=self.file(MANIFEST).parent.name)
-        with self._asking("read"):
-            return replace(self, commit=_api().model_info(self.repo, revision=self.revision).sha)
+        if not constants.HF_HUB_OFFLINE:  # else a hub out of reach would go unnoticed: the library turns to its cache
+            with self._asking("read"):
+                _api().model_info(self.repo, revision=self.revision)
+        return replace(self, commit=self.file(MANIFEST).parent.name)  # the cache keeps files under their commit
 
     def file(self, name: str) -> Path:
         """A file of the publication in the hub's own cache, fetched where it is not there yet."""
