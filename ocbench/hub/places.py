@@ -58,6 +58,8 @@ class Folder:
 
     def before(self) -> Manifest | None:
         """What is published there; None in an empty place, RunError where it holds something else."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"'{self.word}' is no folder")
         there = storage.names(str(self.path))
         if not there:
             return None
@@ -75,7 +77,7 @@ class Folder:
         """Writes all files beside the folder, which is then replaced; returns where it lies."""
         if private:
             raise UsageError("--private says nothing of a folder", hint="its rights are those of its file system")
-        with storage.replacing_folder(str(self.path)) as beside:
+        with storage.replacing_folder(str(self.path.resolve())) as beside:
             for name, content in files.items():
                 storage.make_folder(os.path.dirname(f"{beside}/{name}"))
                 with storage.replacing(f"{beside}/{name}") as out:

@@ -20,7 +20,10 @@ CHOSEN = frozenset({
     "fingerprint", "weights_digest",
 })  # fmt: skip
 WHOLE = re.compile(r"(?P<key>\w+=)?(?P<path>(?:/|~|\.\./|\./|file://|[A-Za-z]:[\\/]|\\\\).*)", re.DOTALL)
-INSIDE = re.compile(r"file://[^\s'\"]+|(?<![\w/.:~])(?:~|/[^\s'\"/]+)/[^\s'\"]+|(?<!\w)[A-Za-z]:\\[^\s'\"]+")
+INSIDE = re.compile(
+    r"(?<=')(?:~|/|[A-Za-z]:\\)[^']*(?=')|(?<=\")(?:~|/|[A-Za-z]:\\)[^\"]*(?=\")"  # in quotes, where it may have blanks
+    r"|file://[^\s'\"]+|(?<![\w/.:~])(?:~|/[^\s'\"/]+)/[^\s'\"]+|(?<!\w)[A-Za-z]:\\[^\s'\"]+"
+)
 
 
 def without_places(text: str) -> str:
