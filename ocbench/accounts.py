@@ -14,7 +14,7 @@ from ocbench import registry, settings
 from ocbench.errors import UnknownNameError
 from ocbench.plugin import ModelPlugin, Phase, Variant
 from ocbench.published import PublishedRow, published_beside, published_rows
-from ocbench.runs import RunConfig, ScoreSheet, is_finished, read_log
+from ocbench.runs import RunConfig, ScoreSheet, is_finished, pulled_from, read_log
 from ocbench.standing import why_none
 from ocbench.tables import NOTHING, sheet_table, text_table
 
@@ -172,6 +172,7 @@ def of_run(run_dir: Path) -> Account:
         ("trial", f"at most {run.steps:,} updates a phase" if run.steps else ""),
         ("data", f"{run.trained_on}   fingerprint {run.fingerprint[:8]}"),
         ("state", state_of(run_dir)),
+        ("pulled", pulled_from(run_dir) or ""),
         ("device", f"{run.device}   {run.precision}"),
         ("cost", cost_of(run)),
         ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),

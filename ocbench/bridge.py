@@ -8,7 +8,8 @@ The other Python runs `foreign_side.py` with the user's script, which defines
     labels           integers [B, H, W] in 0..255, or soft masks, floats [B, S, H, W]
     reconstructions  floats [B, H, W, 3], images in [0, 1]
 
-What it returns is written as `ocbench score` reads it, a file a scene; scenes whose files are there are not asked again.
+What it returns is written as `ocbench score` reads it, a file a scene. Scenes whose files are there are not asked for
+again.
 """
 
 from __future__ import annotations
@@ -147,9 +148,10 @@ def _labels(found: np.ndarray, count: int, size: tuple[int, ...]) -> list[np.nda
     whole = found.dtype.kind in "iub" and found.shape == (count, *size)
     if not whole or found.min() < 0 or found.max() > 255:
         among = f" in {found.min()}..{found.max()}" if whole else ""
+        height, width = size
         raise PluginError(
             "predict returned no label maps",
-            expected=f"integers [{count}, {size[0]}, {size[1]}] in 0..255, or floats [{count}, S, {size[0]}, {size[1]}]",
+            expected=f"integers [{count}, {height}, {width}] in 0..255, or floats [{count}, S, {height}, {width}]",
             found=f"{found.dtype} {list(found.shape)}{among}",
         )
     return list(found.astype(np.uint8))

@@ -1,7 +1,8 @@
 """The foreign side of `ocbench bridge`: started by a model's own Python, with the path of the user's script.
 
-Python 3.6 or newer and NumPy; nothing of ocbench. Frames come on standard input and go to what was standard output: eight
-bytes of length, then an array as `numpy.save` writes it, without pickles. What the script prints goes to standard error.
+Python 3.6 or newer and NumPy; nothing of ocbench. Frames come on standard input and go to what was standard output:
+eight bytes of length, then an array as `numpy.save` writes it, without pickles. What the script prints goes to standard
+error.
 """
 
 import io

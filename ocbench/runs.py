@@ -8,6 +8,7 @@ scores/NAME.json, .jsonl ScoreSheet and one row a scene; NAME is <dataset>-<spli
 panels/NAME.png          the first scenes of an evaluation; panels/training.png and curves.png: the training so far
 gallery/NAME/            its best, worst and random scenes, for the HTML report
 tensorboard/             event files, where TensorBoard is installed
+ocbench.json, pulled.json, README.md    of a pulled run: what was published, where, and its card; it has no state.pt
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ocbench.errors import RunError
 
 SHEET_SCHEMA = "ocbench.scores/1"
 RUN_SCHEMA = "ocbench.run/1"
+PULLED_SCHEMA = "ocbench.pulled/1"
 
 
 @dataclass(frozen=True)
@@ -191,9 +193,14 @@ def is_finished(run_dir: str | Path) -> bool:
     return (Path(run_dir) / "checkpoints" / "final" / "model.safetensors").is_file()
 
 
+def is_published(folder: Path) -> bool:
+    """Whether the folder is a publication, which holds run.json too, but is no run directory."""
+    return (folder / "ocbench.json").is_file() and (folder / "model.safetensors").is_file()
+
+
 def all_runs(runs_dir: str | Path) -> list[Path]:
     """Every run directory below `runs_dir`, oldest first."""
-    found = [path.parent for path in Path(runs_dir).glob("*/run.json")]
+    found = [path.parent for path in Path(runs_dir).glob("*/run.json") if not is_published(path.parent)]
     return sorted(found, key=lambda path: ((path / "run.json").stat().st_mtime_ns, path.name))
 
 
@@ -205,14 +212,25 @@ def find_run(word: str, runs_dir: str | Path) -> Path:
             raise RunError(f"no finished run under '{runs_dir}'", hint="ocbench train MODEL, or ocbench demo")
         return max(finished, key=lambda p: (p / "checkpoints" / "final" / "model.safetensors").stat().st_mtime_ns)
     for path in (Path(word), Path(runs_dir) / word):
-        if (path / "run.json").is_file():
+        if (path / "run.json").is_file() and not is_published(path):
             return path
+    if is_published(Path(word)):
+        raise RunError(f"'{word}' is a published run", hint=f"fetch it first: ocbench pull folder:{word}")
     known = ", ".join(path.name for path in all_runs(runs_dir)[-8:]) or "none"
     raise RunError(
         f"no run at '{word}'",
         expected="a run directory, its name, or 'last'",
         found=f"runs under '{runs_dir}': {known}",
     )
+
+
+def pulled_from(run_dir: Path) -> str | None:
+    """Where a pulled run was published, and at which commit; None for one that was trained here."""
+    path = run_dir / "pulled.json"
+    if not path.is_file():
+        return None
+    record = read_json(path, PULLED_SCHEMA, "record of a pull")
+    return f"{record['from']}" + (f"   commit {record['commit']}" if record["commit"] else "")
 
 
 def append_log(run_dir: str | Path, record: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ from ocbench.cli import (
     plugin,
     predict,
     prepare,
+    pull,
+    push,
     report,
     reproduce,
     score,
@@ -52,6 +54,8 @@ for module in (
     show,
     list_,
     plugin,
+    push,
+    pull,
     demo,
     doctor,
 ):

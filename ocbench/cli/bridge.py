@@ -21,8 +21,8 @@ def command(
 ) -> None:  # fmt: skip
     """Run a model in a Python of its own, for `ocbench score`.
 
-    SCRIPT defines predict(images): uint8 [B, H, W, 3] to integers [B, H, W] or soft masks [B, S, H, W], or to a tuple of
-    these and reconstructions [B, H, W, 3]. Its Python needs NumPy, is 3.6 or newer, and never sees a true mask.
+    SCRIPT defines predict(images): uint8 [B, H, W, 3] to integers [B, H, W] or soft masks [B, S, H, W], or to a tuple
+    of these and reconstructions [B, H, W, 3]. Its Python needs NumPy, is 3.6 or newer, and never sees a true mask.
     """
     from ocbench import bridge
     from ocbench.prepared import open_word

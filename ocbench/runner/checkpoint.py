@@ -78,7 +78,7 @@ def fault(folder: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
         digests = json.loads((folder / DIGESTS).read_text())
-        for name in (WEIGHTS, STATE):
+        for name in (WEIGHTS, STATE) if STATE in digests else (WEIGHTS,):  # a pulled run has no state
             if not (folder / name).is_file():
                 return f"'{name}' is missing"
             if storage.sha256_of(str(folder / name)) != digests[name]:
@@ -103,7 +103,9 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """The training state of a checkpoint that `load_weights` accepted."""
+    """The training state of a checkpoint that `load_weights` accepted; RunError where it is of a pulled run."""
+    if STATE not in json.loads((folder / DIGESTS).read_text()):
+        raise RunError(f"'{folder}' holds weights alone, from which no training goes on", hint="--init-from RUN begins")
     return torch.load(folder / STATE, map_location="cpu", weights_only=True)
 
 

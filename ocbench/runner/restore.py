@@ -25,7 +25,7 @@ def load_model(where: str | Path, *, checkpoint_name: str = "final", device_name
     path = Path(where)
     target = device.torch_device(device_name)
     if (path / checkpoint.WEIGHTS).is_file():
-        folder, path = path, path.parents[1]
+        folder, path = path, path.resolve().parents[1]
     elif (path / "run.json").is_file():
         folder = checkpoint_folder(path, checkpoint_name)
     else:
