@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,6 +214,27 @@ def test_a_hub_out_of_reach_is_told_even_where_the_cache_could_serve(
     refused = ocbench("pull", "hf:me/toy", "--name", "again")
     assert refused.code == 6
     assert "http://127.0.0.1:1 cannot be reached" in refused.err
+
+
+LIGHT = """
+import sys
+from ocbench.cli import main
+try:
+    main(["pull", "hf:me/toy", "--runs-dir", sys.argv[1]])
+finally:
+    assert "torch" not in sys.modules
+"""
+
+
+def test_a_process_takes_endpoint_and_token_from_its_environment_and_no_torch(
+    hub_run: HubServer, tmp_path: Path
+) -> None:
+    hub_run.repositories["me/toy"].private = True
+    settings = {"HF_ENDPOINT": hub_run.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-c", LIGHT, str(tmp_path / "elsewhere")]
+    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "elsewhere" / "toy" / "checkpoints" / "final" / "model.safetensors").exists()
 
 
 def test_a_dry_run_shows_and_fetches_nothing_else(ocbench: Callable, hub_run: HubServer, scored: Path) -> None:
