@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, loads nothing from elsewhere, and has every command and public name."""
+"""The site builds without a warning, loads nothing from elsewhere, and has every command and every public name."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def test_every_command_and_option_is_on_the_page_of_commands(site: Path) -> None
     page = text(site / "cli.html")
     for name, command in cli.commands.items():
         assert f"ocbench {name}" in page
-        assert {option for p in command.params for option in p.opts if option.startswith("--") and option not in page} == set()
+        assert {
+            option for p in command.params for option in p.opts if option.startswith("--") and option not in page
+        } == set()
 
 
 @pytest.mark.parametrize("name", PUBLIC)
