@@ -1,7 +1,8 @@
 """The code blocks of README.md and docs/, and the rules by which a test runs them in small.
 
-A page shows the true command. The test runs the same words and adds to them, by verb, what makes a trial of it (TRIALS):
-fewer scenes, two updates a phase, a small network. What cannot run here is in NOT_RUN or has a stand-in, each with its reason.
+A page shows the true command. The test runs the same words and adds to them, by verb, what makes a trial of it
+(`trial`): fewer scenes, two updates a phase, a small network. What cannot run here is in NOT_RUN or has a stand-in,
+each with its reason.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PAGES = tuple(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 )
 
-SCENES = "12"  # of each split of the built-in sets
+SCENES = "16"  # of each split of the built-in sets
 STEPS = "2"  # updates in each phase
 SMALL = (  # the published model at a size for a test
     "decoder_width=16", "refiner_layers=1", "refiner_width=16", "refiner_heads=2", "refiner_feed_forward=16",
@@ -85,9 +86,7 @@ def trial(words: Sequence[str], weights: Path) -> list[str]:
     elif verb == "train":
         settings = () if built_in or "ast-seg" not in rest else (*SMALL, f"weights={weights}")
         extra = ["--steps", STEPS, *(word for setting in settings for word in ("--set", setting))]
-    elif verb == "demo":
-        extra = ["--limit", SCENES, "--steps", STEPS]
-    elif verb == "reproduce" and "mini" in rest and "-n" not in rest:
+    elif verb == "demo" or (verb == "reproduce" and "mini" in rest and "-n" not in rest):
         extra = ["--limit", SCENES, "--steps", STEPS]
     return [verb, *rest, *extra]
 

@@ -1,7 +1,7 @@
 """The pages that the code writes: cli.md from the commands, api.md from the public names. A hook of mkdocs.yml.
 
-The commands are asked through click, so that a new verb is on the page at the next build. Public names are read from their
-source, never imported: a record is shown as it stands in the code, where each field has its comment.
+The commands are asked through click, so that a new verb is on the page at the next build. Public names are read from
+their source, never imported: a record is shown as it stands in the code, where each field has its comment.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def api_page() -> str:
         if name != "__version__":
             home = ocbench._HOME[name]
             pages[titles[GROUP_OF.get(home, 0)]].append(name_text(name, home))
-    version = f"`ocbench.__version__` is `{ocbench.__version__}`. Names are loaded on first use: `import ocbench` is light."
+    version = (
+        f"`ocbench.__version__` is `{ocbench.__version__}`. Names are loaded on first use: `import ocbench` is light."
+    )
     return "\n".join([f"# Python\n\n{version}\n", *(text for page in pages.values() for text in page)])
 
 
@@ -126,4 +128,6 @@ def _without_docstring(node: ast.ClassDef, source: str) -> str:
     start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     first = node.body[0]
     head, rest = lines[start - 1 : first.lineno - 1], lines[first.end_lineno : node.end_lineno]
-    return "\n".join([*head, *(rest if ast.get_docstring(node) else lines[first.lineno - 1 : node.end_lineno])]).rstrip()
+    return "\n".join(
+        [*head, *(rest if ast.get_docstring(node) else lines[first.lineno - 1 : node.end_lineno])]
+    ).rstrip()

@@ -17,8 +17,8 @@ from ocbench import imaging, panels
 DOCS = Path(__file__).parents[1] / "docs"
 SIDE, SCALE, GAP = 48, 3, 4  # pixels of a label map, its enlargement, and what lies between truth and prediction
 METRICS = {  # name -> head of its column; all as percentages
-    "miou": "mIoU", "miou_fg": "mIoU-FG", "miou_fg_gt": "mIoU-FG-GT", "ari_fg": "ARI-FG", "ari": "ARI", "msc_fg": "MSC-FG",
-    "f1": "F1",
+    "miou": "mIoU", "miou_fg": "mIoU-FG", "miou_fg_gt": "mIoU-FG-GT", "ari_fg": "ARI-FG", "ari": "ARI",
+    "msc_fg": "MSC-FG", "f1": "F1",
 }  # fmt: skip
 START, END = "<!-- written by tools/metric_pictures.py -->\n", "<!-- end -->\n"
 
@@ -42,7 +42,11 @@ def cases() -> Iterator[tuple[str, str, np.ndarray]]:
     yield "merged", "two objects are one segment", np.where(mask == 2, 1, mask)
     yield "split", "an object is two segments", np.where((mask == 3) & (columns > 24), 4, mask)
     yield "missed", "an object is left to the background", np.where(mask == 2, 0, mask)
-    yield "invented", "a segment where nothing is", np.where((mask == 0) & (rows > 24) & (rows < 31) & (columns > 38), 4, mask)
+    yield (
+        "invented",
+        "a segment where nothing is",
+        np.where((mask == 0) & (rows > 24) & (rows < 31) & (columns > 38), 4, mask),
+    )
     yield "two-grounds", "the background is two segments", np.where((mask == 0) & (rows > 27), 4, mask)
     yield "too-large", "each object with a rim of background", _grown(mask, 3)
     yield "blind-grid", "tiles, whatever the picture shows", (rows // 16 * 3 + columns // 16).astype(np.uint8)

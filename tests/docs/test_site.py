@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, loads nothing from elsewhere, and has every command and public name."""
+"""The site builds without a warning, loads nothing from elsewhere, and has every command and every public name."""
 
 from __future__ import annotations
 
