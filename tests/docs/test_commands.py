@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ import pytest
 import sources
 from http_server import serving
 
+from ocbench import registry
 from ocbench.cli import cli
 
-IN_SHORT = ("docs/metrics.md", "docs/file-formats.md", "docs/plugins.md")
+IN_SHORT = ("docs/metrics.md", "docs/file-formats.md", "docs/plugins.md", "docs/elsewhere.md", "docs/sharing.md")
 RAW = {"full": (20, 3), "outd": (4, 1), "camo": (10, 1)}  # scenes, archives
 BEFORE = {  # page -> what was done before its first line
     "docs/ast-seg.md": ("ocbench prepare clevrtex",),
@@ -52,6 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that is worked in, with data/ and runs/ where they are by default."""
     for name in ("OCBENCH_DATA", "OCBENCH_RUNS", "OCBENCH_CACHE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # `python3` of a page
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -87,7 +90,8 @@ def call(words: list[str]) -> int:
 def install(folder: str, site: Path) -> None:
     """What `pip install -e FOLDER` comes to here: the package, found by this process."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--target", str(site), folder], check=True)
+    subprocess.run([*command, "--target", str(site), str(Path(folder).resolve())], check=True)
+    registry._installed.cache_clear()  # a new process would look again
 
 
 def run_lines(block: doc_blocks.Block, weights: Path, say: Callable[[], str]) -> None:
