@@ -25,6 +25,7 @@ _HOMES = {
     "ocbench.runner.restore": ("load_model",),
     "ocbench.score": ("score_scene",),
     "ocbench.contract": ("check_plugin",),
+    "ocbench.adapter": ("predictor",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -84,7 +84,7 @@ def sound_plan(subject: Subject) -> str:
     model, names = subject.built(), []
     for scenario in subject.plugin.scenarios:
         plan = subject.plan(scenario)
-        if any(True for _ in model.parameters()) and not any(phase.steps or phase.sample for phase in plan):
+        if any(p.requires_grad for p in model.parameters()) and not any(phase.steps or phase.sample for phase in plan):
             raise PluginError(
                 f"scenario '{scenario}' has no updates and looks at no images, but there is what could learn"
             )
