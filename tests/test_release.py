@@ -19,10 +19,8 @@ import ocbench
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-USED = [
-    Requirement(text)
-    for text in (*PROJECT["dependencies"], *(t for e in ("dask", "http", "s3", "tensorboard") for t in EXTRAS[e]))
-]
+OPTIONAL = [text for extra in ("dask", "http", "s3", "tensorboard") for text in EXTRAS[extra]]
+USED = [Requirement(text) for text in (*PROJECT["dependencies"], *OPTIONAL)]
 
 
 def pins(name: str) -> dict[str, Version]:
