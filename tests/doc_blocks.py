@@ -88,6 +88,8 @@ def trial(words: Sequence[str], weights: Path) -> list[str]:
         extra = ["--steps", STEPS, *(word for setting in settings for word in ("--set", setting))]
     elif verb == "demo" or (verb == "reproduce" and "mini" in rest and "-n" not in rest):
         extra = ["--limit", SCENES, "--steps", STEPS]
+    elif verb == "report" and "--paired" in rest:
+        extra = ["--allow-partial"]
     return [verb, *rest, *extra]
 
 
