@@ -24,6 +24,9 @@ set_up() { # $1: what to install, '.' or '.[dev]'; the second holds the first
     python=$(python_of) || return 1
     echo "setting up .venv (once; about 1.5 GB, two minutes on a fast line)" >&2
     [ -x .venv/bin/python ] || "$python" -m venv .venv || return 1
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "$1" || return 1
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "$1" || {
+        echo "error: .venv is not whole; an installation that was broken off can be in the way: rm -rf .venv, then again" >&2
+        return 1
+    }
     echo "$versions $1" > .venv/installed
 }
