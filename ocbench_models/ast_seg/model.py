@@ -12,8 +12,9 @@ from ocbench import Prediction, UsageError
 from ocbench_models.ast_seg.backbones import SegFormer, map_generator
 from ocbench_models.ast_seg.background import BackgroundAutoencoder, StillBackground, robust_loss
 from ocbench_models.ast_seg.presets import AstSegConfig
-from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths, place
+from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths
 from ocbench_models.ast_seg.slots import Refiner, Slots, attention, decode, soft_argmax
+from ocbench_models.blocks.warping import place
 
 MOST_SLOTS = 254  # with the background, what fits a label map
 

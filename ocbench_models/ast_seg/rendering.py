@@ -38,30 +38,6 @@ class GlimpseGenerator(nn.Module):
         return self.layers(what[:, :, None, None])
 
 
-def sampling_weights(scale: Tensor, centre: Tensor, glimpse_side: int, image_side: int) -> Tensor:
-    """float [N, image_side, glimpse_side]: how much of each glimpse column an image column takes.
-
-    A glimpse is never turned, so that bilinear sampling with zeros outside is one such matrix along each axis. The
-    coordinate is scale * c + (-scale * centre), in this order of rounding: that of torch's `affine_grid`.
-    """
-    pixels = torch.arange(image_side, device=scale.device, dtype=scale.dtype)
-    centres = (2 * pixels + 1) / image_side - 1
-    sampled = scale[:, None] * centres + (-scale * centre)[:, None]
-    column = ((sampled + 1) * glimpse_side - 1) / 2
-    distance = (column[:, :, None] - torch.arange(glimpse_side, device=scale.device)).abs()
-    return (1 - distance).clamp(min=0)
-
-
-def place(glimpses: Tensor, scales: Tensor, centres: Tensor, size: tuple[int, int]) -> Tensor:
-    """float32 [N, C, H, W]: glimpses [N, C, G, G] drawn at `centres` [N, 2] with `scales` [N, 2] (x, y)."""
-    height, width = size
-    side = glimpses.shape[-1]
-    columns = sampling_weights(scales[:, 0], centres[:, 0], side, width)
-    rows = sampling_weights(scales[:, 1], centres[:, 1], side, height)
-    across = torch.matmul(glimpses, columns.transpose(1, 2)[:, None])
-    return torch.matmul(rows[:, None], across)
-
-
 def composite(masks: Tensor, activations: Tensor, background_activation: Tensor) -> Tensor:
     """float32 [B, K + 1, H, W]: the share of each layer in each pixel, background first, summing to 1.
 

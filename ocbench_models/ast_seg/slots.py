@@ -11,16 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ocbench_models.ast_seg.presets import AstSegConfig
-
-
-def coordinate_grids(
-    height: int, width: int, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """float [2, h, w]: x and y, -1 and 1 at the centres of the border cells."""
-    rows = torch.linspace(-1, 1, height, device=device, dtype=dtype)
-    columns = torch.linspace(-1, 1, width, device=device, dtype=dtype)
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack((x, y))
+from ocbench_models.blocks.grids import ramps
 
 
 def attention(maps: Tensor, slots: int) -> Tensor:
@@ -40,7 +31,7 @@ def soft_argmax(maps: Tensor, slots: int) -> Tensor:
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     batch, _, height, width = maps.shape
-    grids = coordinate_grids(height, width, maps.device, maps.dtype).flatten(1).expand(batch, -1, -1)
+    grids = ramps(height, width, like=maps).flip(0).flatten(1).expand(batch, -1, -1)  # x, y
     values = torch.cat((grids, maps[:, slots:].flatten(2)), dim=1)
     return torch.bmm(attention(maps, slots).flatten(2), values.transpose(1, 2))
 

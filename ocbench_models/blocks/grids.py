@@ -1,0 +1,30 @@
+"""Coordinates of pixels, and position embeddings made of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def ramps(height: int, width: int, like: Tensor, low: float = -1.0) -> Tensor:
+    """float [2, H, W] of the kind of `like`: row, then column, from `low` to 1 at the centres of the border pixels."""
+    rows = torch.linspace(low, 1, height, device=like.device, dtype=like.dtype)
+    columns = torch.linspace(low, 1, width, device=like.device, dtype=like.dtype)
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+
+
+def position_channels(height: int, width: int, like: Tensor) -> Tensor:
+    """float [4, H, W] in [0, 1]: row, column, 1 - row, 1 - column (0 in the top row and in the left column)."""
+    grid = ramps(height, width, like, low=0.0)
+    return torch.cat((grid, 1 - grid))
+
+
+class SoftPositionEmbed(nn.Module):
+    """Adds a learned linear map of `position_channels` to float [B, C, H, W] (Slot Attention, appendix E.2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(4, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.project(position_channels(*features.shape[2:], like=features)[None])
