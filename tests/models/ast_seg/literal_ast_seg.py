@@ -14,13 +14,14 @@ from torch import Tensor
 
 from ocbench_models.ast_seg.backbones import SegFormer
 from ocbench_models.ast_seg.model import AstSeg, Foreground
-from ocbench_models.ast_seg.slots import Slots, coordinate_grids, decode
+from ocbench_models.ast_seg.slots import Slots, decode
+from ocbench_models.blocks.grids import ramps
 
 
 def soft_argmax(maps: Tensor, slots: int) -> Tensor:
     """Paper 3.2: latents [B, K, 2 + F] of maps [B, K + F, h, w]."""
     attention = maps[:, :slots].flatten(2).softmax(-1).unflatten(2, maps.shape[2:])
-    grids = coordinate_grids(*maps.shape[2:], dtype=maps.dtype)
+    grids = ramps(*maps.shape[2:], like=maps).flip(0)  # x, y
     centres = (attention[:, :, None] * grids).sum((-2, -1))
     features = (attention[:, :, None] * maps[:, None, slots:]).sum((-2, -1))
     return torch.cat((centres, features), dim=2)
