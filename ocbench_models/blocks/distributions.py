@@ -1,4 +1,4 @@
-"""Divergences and samples of the latents that several models share. Natural logarithms; nothing is summed or averaged."""
+"""Divergences and samples of the latents that several models share. Natural logarithms; nothing is summed up."""
 
 from __future__ import annotations
 
