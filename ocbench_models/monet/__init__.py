@@ -52,7 +52,7 @@ class MonetConfig:
         if self.plan == "genesis":
             down = (*[w] * (levels - 3), *[2 * w] * 3)
             return down, (2 * w, 2 * w, *[w] * (levels - 2))
-        down = (*[w * 2**i for i in range(min(levels - 1, 4))], *[8 * w] * (levels - 4))
+        down = (w, 2 * w, 4 * w, *[8 * w] * (levels - 3))
         return down, (*reversed(down[:-1]), w)
 
 

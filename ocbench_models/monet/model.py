@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ class ComponentEncoder(nn.Module):
         super().__init__()
         widths = (4, width, width, 2 * width, 2 * width)
         layers: list[nn.Module] = []
-        for above, below in zip(widths[:-1], widths[1:], strict=True):
+        for above, below in pairwise(widths):
             layers += [nn.Conv2d(above, below, 3, 2, 1), nn.ReLU()]
         hidden = 8 * width
         layers += [nn.Flatten(), nn.Linear(2 * width * (side // 16) ** 2, hidden), nn.ReLU()]
