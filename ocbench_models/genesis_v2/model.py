@@ -92,7 +92,8 @@ class InstanceColouring(nn.Module):
         embedded = self.embed(self.block(features))
         with torch.autocast(features.device.type, enabled=False):
             embedded = embedded.to(self.gate.dtype)
-            where = ramps(*embedded.shape[2:], embedded)
+            height, width = embedded.shape[2:]
+            where = ramps(height, width, embedded)
             placed = torch.cat((torch.zeros_like(embedded[0, :-2]), where))
             embedding = self.gate * embedded + placed
             return (embedding, *self._grow(embedding, uniform))
