@@ -36,7 +36,7 @@ class Geco(nn.Module):
         """After an update of the weights, with its error, averaged over all processes."""
         average = torch.where(self.started, KEPT * self.average + (1 - KEPT) * error, error)
         slack = self.goal - average
-        speed = self.rate * torch.where(slack > 0, FASTER, 1.0)
+        change = self.rate * torch.where(slack > 0, FASTER * slack, slack)  # of the kind of `slack`: float64 stays so
         self.average.copy_(average)
-        self.beta.copy_((self.beta * torch.exp(speed * slack)).clamp(*LIMITS))
+        self.beta.copy_((self.beta * torch.exp(change)).clamp(*LIMITS))
         self.started.fill_(True)
