@@ -27,7 +27,8 @@ class SoftPositionEmbed(nn.Module):
         self.project = nn.Conv2d(4, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.project(position_channels(*features.shape[2:], like=features)[None])
+        height, width = features.shape[2:]
+        return features + self.project(position_channels(height, width, like=features)[None])
 
 
 def cell_centres(shifts: Tensor, grid: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,9 @@ class Gnm(nn.Module):
     def temperature(self, clock: Tensor) -> Tensor:
         return linear_ramp(clock, *self.config.temperature_steps, *self.config.temperature)
 
+    def presence_prior(self, clock: Tensor) -> Tensor:
+        return linear_ramp(clock, *self.config.presence_prior_steps, *self.config.presence_prior)
+
     def is_early(self, clock: Tensor) -> Tensor:
         """Bool: whether the foreground is forced to show (not at the very first update, as in the published code)."""
         return (clock >= 1) & (clock < self.config.early_steps)
@@ -119,7 +122,7 @@ class Gnm(nn.Module):
     def noise(self, images: Tensor, mean: bool = False) -> Noise:
         """Random numbers of a batch, or those that give the means."""
         config, batch, cells = self.config, len(images), self.config.grid**2
-        kind = {"device": images.device, "dtype": torch.promote_types(images.dtype, torch.float32)}
+        kind: dict[str, Any] = {"device": images.device, "dtype": torch.promote_types(images.dtype, torch.float32)}
 
         def draw(*shape: int) -> Tensor:
             return torch.zeros(batch, *shape, **kind) if mean else torch.randn(batch, *shape, **kind)
@@ -161,7 +164,9 @@ class Gnm(nn.Module):
             nearness = alphas * torch.sigmoid(-latents.depth).view(-1, 1, 1, 1)
             parts = (alphas, nearness, alphas * colours, *((colours,) if detail else ()))
             scales = 1 / (shares.flatten(0, 1) + SMALLEST)
-            drawn = place(torch.cat(parts, dim=1), scales, centres.flatten(0, 1), self.size).unflatten(0, (batch, cells))
+            drawn = place(torch.cat(parts, dim=1), scales, centres.flatten(0, 1), self.size).unflatten(
+                0, (batch, cells)
+            )
             masks, nearness, painted, *layers = drawn.split((1, 1, 3, 3)[: len(parts)], dim=2)
             importance = nearness / (nearness.sum(dim=1, keepdim=True) + SMALLEST)
             alpha = straight_through(masks.sum(dim=1), SMALLEST, 1.0)
@@ -172,10 +177,12 @@ class Gnm(nn.Module):
     def terms(self, images: Tensor, latents: Latents, picture: Picture, clock: Tensor) -> dict[str, Tensor]:
         """Scalars, means over the batch: the error, and the KL of each latent from its learned and its fixed prior."""
         config, q, p = self.config, latents.q, latents.p
-        prior = linear_ramp(clock, *config.presence_prior_steps, *config.presence_prior).to(q.presence)
+        prior = self.presence_prior(clock).to(q.presence)
         probability = torch.sigmoid(q.presence)
         present = straight_through(latents.presence, LEAST_PRESENCE, 1.0)
-        box = (torch.tensor(v, device=images.device, dtype=present.dtype) for v in (config.where_mean, config.where_std))
+        box = (
+            torch.tensor(v, device=images.device, dtype=present.dtype) for v in (config.where_mean, config.where_std)
+        )
         rest = Normal(present.new_zeros(()), present.new_ones(()))
         found = {
             "nll": -normal_log_prob(images.to(present.dtype), picture.image, config.sigma),
@@ -213,7 +220,8 @@ class Gnm(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             terms = self.terms(images, latents, picture, clock)
             factors = self.weights_of_terms(clock)
-            total = sum(value * factors[name].to(value) if name in factors else value for name, value in terms.items())
+            weighted = [value * factors[name].to(value) if name in factors else value for name, value in terms.items()]
+            total = torch.stack(weighted).sum()
         logged = {name: value.detach() for name, value in terms.items()}
         logged["foreground"] = picture.masks.detach().sum(dim=1).clamp(max=1).mean()
         return {"total": total, **logged, **{f"weight_{name}": value for name, value in factors.items()}}

@@ -6,6 +6,7 @@ halves along the channels, the second before softplus, to which no floor is adde
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -44,7 +45,7 @@ def normal(raw: Tensor) -> Normal:
 def mlp(sizes: tuple[int, ...], bare_last: bool = True) -> nn.Sequential:
     """Linear layers, each but a bare last one followed by CELU, then LayerNorm."""
     layers: list[nn.Module] = []
-    for at, (size, width) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+    for at, (size, width) in enumerate(pairwise(sizes), start=1):
         layers.append(nn.Linear(size, width))
         if at < len(sizes) - 1 or not bare_last:
             layers += [nn.CELU(), nn.LayerNorm(width)]
@@ -104,9 +105,9 @@ class LocalHeads(nn.Module):
         self.depth = nn.Conv2d(WIDTH, 2, 1)
         self.what = nn.Conv2d(WIDTH, 2 * what_size, 1)
         nn.init.uniform_(self.where.weight, -0.01, 0.01)
-        nn.init.zeros_(self.where.bias)
+        assert self.where.bias is not None
         with torch.no_grad():
-            self.where.bias[0] = -1.0  # small boxes at first
+            self.where.bias.copy_(torch.tensor([-1.0] + 7 * [0.0]))  # small boxes at first
 
     def forward(self, maps: Tensor) -> Local:
         features = self.trunk(maps)
