@@ -32,6 +32,7 @@ class GnmConfig:
     # slots and latents
     grid: int = 4  # cells along a side, a slot each
     what_size: int = 64  # numbers that describe an appearance
+    glimpse_side: int = 64  # pixels of the picture of an object, whatever its size in the image
     background_size: int = 10  # numbers that describe a background
     global_rounds: int = 4  # times that the global latent looks at the scene
     global_size: int = 32  # numbers of the global latent, each round

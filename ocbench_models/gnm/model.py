@@ -30,7 +30,9 @@ from ocbench_models.gnm.networks import (
 
 SMALLEST = 1e-15  # added to divisors; least alpha of a pixel
 LEAST_PRESENCE = 1e-5  # by which the KL of a cell's latents is multiplied
-SIDES = (32, 64, 128, 256)  # of an image, that the decoders can draw
+SIDES = (32, 64, 128, 256)  # of an image
+GRIDS = (2, 4, 8)  # cells along a side
+GLIMPSES = (8, 16, 32, 64)  # sides
 
 
 class Noise(NamedTuple):
@@ -93,11 +95,13 @@ class Gnm(nn.Module):
         if size[1] != side or side not in SIDES:
             raise UsageError(
                 "gnm cannot see images of this size",
-                expected="square images with a side of " + ", ".join(map(str, SIDES)),
+                expected=f"square images with a side of {_one_of(SIDES)}",
                 found=f"{size[0]} x {size[1]}",
             )
-        if grid not in (2, 4, 8) or 2 * grid > side:
-            raise UsageError(f"gnm cannot have {grid} cells along a side", expected="2, 4 or 8")
+        if grid not in GRIDS:
+            raise UsageError(f"gnm cannot have {grid} cells along a side", expected=_one_of(GRIDS))
+        if config.glimpse_side not in GLIMPSES:
+            raise UsageError(f"gnm cannot draw glimpses of {config.glimpse_side} px", expected=_one_of(GLIMPSES))
         self.config, self.size = config, size
         flat, latent = WIDTH * grid**2, 2 * config.background_size
         self.encoder = encoder((side // grid).bit_length() - 1)
@@ -105,7 +109,7 @@ class Gnm(nn.Module):
         self.draw = StructDraw(grid, config.global_rounds, config.global_size)
         self.local = LocalHeads(config.what_size)
         self.background_prior = mlp((config.global_rounds * config.global_size, 128, 64, latent))
-        self.glimpses = glimpse_decoder(config.what_size)
+        self.glimpses = glimpse_decoder(config.what_size, config.glimpse_side)
         self.backgrounds = background_decoder(config.background_size, side)
         self.register_buffer("reached", torch.zeros((), dtype=torch.int64))  # updates done
 
@@ -265,6 +269,10 @@ class Gnm(nn.Module):
             centres = centres if shift is None else centres + shift
             found.centres = torch.cat((torch.zeros_like(centres[:, :1]), centres), dim=1)
         return found
+
+
+def _one_of(numbers: Sequence[int]) -> str:
+    return " or ".join(map(str, numbers))
 
 
 def straight_through(value: Tensor, low: float, high: float) -> Tensor:

@@ -18,7 +18,6 @@ from ocbench_models.blocks.subpixel import SubPixelLayer, sub_pixel_stack
 
 WIDTH = 128  # channels of every map on the grid of cells
 LARGEST_LOGIT = 8.8  # of a presence: float32 can tell its probability from 1
-GLIMPSE_PLAN = ((128, 2), (64, 2), (32, 2), (16, 2), (8, 2), (4, 2))  # channels, growth: a glimpse of 64 x 64
 BACKGROUND_PLAN = ((128, 4), (64, 2), (32, 4), (16, 2), (8, 2))  # channels, growth at 128 x 128
 
 
@@ -66,9 +65,10 @@ def encoder(halvings: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def glimpse_decoder(what_size: int) -> nn.Sequential:
-    """float [N, what_size, 1, 1] -> [N, 4, 64, 64] in (0, 1): colour and alpha."""
-    return nn.Sequential(*sub_pixel_stack(what_size, GLIMPSE_PLAN, kernel=3, bare_last=True), nn.Sigmoid())
+def glimpse_decoder(what_size: int, side: int) -> nn.Sequential:
+    """float [N, what_size, 1, 1] -> [N, 4, side, side] in (0, 1): colour and alpha."""
+    plan = [(WIDTH // 2**at, 2) for at in range(side.bit_length() - 2)] + [(4, 2)]
+    return nn.Sequential(*sub_pixel_stack(what_size, plan, kernel=3, bare_last=True), nn.Sigmoid())
 
 
 def background_decoder(size: int, side: int) -> nn.Sequential:

@@ -344,10 +344,20 @@ def test_an_edited_scene_lacks_and_moves_slots() -> None:
 # what the loop asks for
 
 
-@pytest.mark.parametrize(("size", "grid"), [((64, 96), 4), ((48, 48), 4), ((16, 16), 4), ((64, 64), 5)])
-def test_sizes_that_cannot_be_drawn_are_refused(size: tuple[int, int], grid: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "changes"),
+    [((64, 96), {}), ((48, 48), {}), ((16, 16), {}), ((64, 64), {"grid": 5}), ((64, 64), {"glimpse_side": 20})],
+)
+def test_sizes_that_cannot_be_drawn_are_refused(size: tuple[int, int], changes: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="gnm cannot"):
-        GNM.build(replace(CLEVR, grid=grid), Protocol("odd", 1, size, 6, ()))
+        GNM.build(replace(CLEVR, **changes), Protocol("odd", 1, size, 6, ()))
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_smaller_glimpses(side: int) -> None:
+    model = built(replace(SMALL, glimpse_side=side))
+    assert model.glimpses(torch.zeros(3, 8, 1, 1)).shape == (3, 4, side, side)
+    assert torch.isfinite(model.loss(images(), "all", torch.tensor(0))["total"])
 
 
 @pytest.mark.parametrize(("side", "grid"), [(32, 8), (64, 2), (64, 8), (256, 4)])
