@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ocbench import Prediction, UsageError
-from ocbench_models.blocks.distributions import bernoulli_kl, normal_log_prob, relaxed_bernoulli
+from ocbench_models.blocks.distributions import bernoulli_kl, normal_kl, normal_log_prob, relaxed_bernoulli
 from ocbench_models.blocks.grids import cell_centres
 from ocbench_models.blocks.schedules import linear_ramp
 from ocbench_models.blocks.warping import place
@@ -215,7 +215,18 @@ class Gnm(nn.Module):
 
     def loss(self, images: Tensor, phase: str, clock: Tensor, precomputed: Tensor | None = None) -> dict[str, Tensor]:
         """Scalars to log: "total", its terms (nats), and the factors of those that do not weigh 1 at all times."""
-        return self.objective(images, self.noise(images), clock)
+        noise = self.noise(images)
+        return self.ground(images, noise) if phase == "background" else self.objective(images, noise, clock)
+
+    def ground(self, images: Tensor, noise: Noise) -> dict[str, Tensor]:
+        """The terms of a background that draws the whole image, at the first weight of its KL."""
+        found = normal(self.background_posterior(self.encoder(images).flatten(1)))
+        drawn = self.backgrounds(found.sample(noise.background)[:, :, None, None])
+        with torch.autocast(images.device.type, enabled=False):
+            nll = -normal_log_prob(images, drawn.to(images.dtype), self.config.sigma).sum(dim=(1, 2, 3)).mean()
+            kl = normal_kl(*found).sum(dim=1).mean()
+            total = nll + self.config.background_weight[0] * kl
+        return {"total": total, "nll": nll.detach(), "fixed_background": kl.detach()}
 
     def objective(self, images: Tensor, noise: Noise, clock: Tensor) -> dict[str, Tensor]:
         """What `loss` returns, for given random numbers."""
