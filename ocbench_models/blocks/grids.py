@@ -28,4 +28,14 @@ class SoftPositionEmbed(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         height, width = features.shape[2:]
-        return features + self.project(position_channels(height, width, features)[None])
+        return features + self.project(position_channels(height, width, like=features)[None])
+
+
+def cell_centres(shifts: Tensor, grid: int) -> Tensor:
+    """float [B, G G, 2] in (-1 - 1/G, 1 + 1/G): x and y of boxes that their cells, row by row, shift by at most one.
+
+    `shifts` float [B, G G, 2], unbounded: along x and y, a whole cell at infinity (SPACE, appendix; GNM).
+    """
+    index = torch.arange(grid, device=shifts.device, dtype=shifts.dtype)
+    cells = torch.stack((index.repeat(grid), index.repeat_interleave(grid)), dim=-1)
+    return 2 / grid * (cells + 0.5 + torch.tanh(shifts)) - 1

@@ -32,7 +32,7 @@ def test_as_many_parameters_as_the_reference(side, slots, count):
 
 @pytest.mark.parametrize("case", CASES)
 def test_scene_and_loss_and_gradients_of_the_reference(arrays, case):
-    batch, slots, height, width = arrays[f"{case}bkhw"]
+    _, slots, height, width = arrays[f"{case}bkhw"]
     model = SlotAttentionAutoencoder(BENCHMARK, (int(height), int(width)), int(slots))
     named = fill(list(model.parameters()), arrays, "sa_", case)
     images = enlarged(arrays[f"{case}image"], int(height), int(width))
