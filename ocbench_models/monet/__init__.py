@@ -71,17 +71,10 @@ MONET_G = MonetConfig(
     batch_size=32,
     optimizer="adam",
 )
-MINI = {
-    "steps": 3000,
-    "batch_size": 8,
-    "optimizer": "adam",
-    "learning_rate": 5e-4,
-    "latent_size": 8,
-}
 
 
 def _presets(config: MonetConfig) -> dict[str, MonetConfig]:
-    mini = replace(config, **MINI, width=min(config.width, 16))
+    mini = replace(config, width=16, latent_size=8, steps=3000, batch_size=8, optimizer="adam", learning_rate=5e-4)
     if config.geco:
         # 0.7 leaves the colours of a few thousand updates undecided.
         mini = replace(mini, geco=False, background_std=0.1, foreground_std=0.1)

@@ -92,13 +92,8 @@ class Monet(nn.Module):
         self.cutter = Cutter(config, side)
         self.encoder = ComponentEncoder(config.latent_size, config.component_width, side)
         self.decoder = ValidBroadcastDecoder(config.latent_size, config.component_width, 4, size)
-        stds = torch.full((slots,), config.foreground_std)
-        stds[0] = config.background_std
-        self.register_buffer("stds", stds, persistent=False)
         values = 3 * side * side
         self.geco = Geco(config.goal * values, config.geco_rate * (64 / side) ** 2) if config.geco else None
-
-    stds: Tensor
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Scene:
         """The scene of images [B, 3, H, W]; `noise` [B, K, D] stands for the standard normal draws."""
@@ -127,7 +122,9 @@ class Monet(nn.Module):
     def terms(self, images: Tensor, scene: Scene) -> dict[str, Tensor]:
         """The loss of a scene."""
         with torch.autocast(images.device.type, enabled=False):
-            error = mixture_nll(images, scene.colours, scene.log_masks, self.stds).mean()
+            stds = images.new_full((self.slots,), self.config.foreground_std)
+            stds[0] = self.config.background_std
+            error = mixture_nll(images, scene.colours, scene.log_masks, stds).mean()
             latents = self.latent_kl(scene).sum(dim=1).mean()
             masks = mask_kl(scene.log_masks, scene.log_decoded, self.config.mask_floor).mean()
             if self.geco is None:

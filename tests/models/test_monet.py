@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from golden_arrays import golden
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from golden_arrays import golden
 from ocbench_models.monet import MONET, MONET_G
 from ocbench_models.monet.model import Monet, Scene, mask_kl
 

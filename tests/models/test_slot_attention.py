@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from golden_arrays import golden
+
 from ocbench import registry
 from ocbench_models.blocks.grids import position_channels
 from ocbench_models.slot_attention import BENCHMARK, MINI_PLAIN, train
@@ -111,5 +111,5 @@ def test_black_and_white_images_give_finite_gradients(value):
 def test_the_presets_have_the_published_slots():
     expected = {"clevrtex": 11, "clevr": 11, "shapestacks": 9, "objectsroom": 7}
     for preset, slots in expected.items():
-        protocol = registry.get("dataset", preset).protocols[0]
-        assert (registry.get("model", "slot-attention").presets[preset].slots or protocol.max_objects + 1) == slots
+        protocol = next(iter(registry.load("dataset", preset).protocols))
+        assert (registry.load("model", "slot-attention").presets[preset].slots or protocol.max_objects + 1) == slots
