@@ -111,5 +111,5 @@ def test_black_and_white_images_give_finite_gradients(value):
 def test_the_presets_have_the_published_slots():
     expected = {"clevrtex": 11, "clevr": 11, "shapestacks": 9, "objectsroom": 7}
     for preset, slots in expected.items():
-        protocol = next(iter(registry.load("dataset", preset).protocols))
-        assert (registry.load("model", "slot-attention").presets[preset].slots or protocol.max_objects + 1) == slots
+        protocol = registry.dataset(preset).protocols[0]
+        assert (registry.model("slot-attention").presets[preset].slots or protocol.max_objects + 1) == slots
