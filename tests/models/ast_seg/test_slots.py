@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ocbench_models.ast_seg.presets import CLEVR, CLEVRTEX, MINI_PLAIN
-from ocbench_models.ast_seg.slots import Refiner, coordinate_grids, decode, soft_argmax
+from ocbench_models.ast_seg.slots import Refiner, decode, soft_argmax
+from ocbench_models.blocks.grids import ramps
 
 
 @pytest.mark.parametrize("case", ["sq", "rect"])
@@ -17,7 +18,9 @@ def test_soft_argmax(golden, case):
     maps, expected = golden[f"softargmax_{case}_map"], golden[f"softargmax_{case}_latents"]
     found = soft_argmax(torch.from_numpy(maps), expected.shape[0])
     np.testing.assert_allclose(found.transpose(0, 1), expected, atol=1e-5)
-    np.testing.assert_allclose(coordinate_grids(*maps.shape[2:])[None], golden[f"softargmax_{case}_posmap"], atol=1e-6)
+    np.testing.assert_allclose(
+        ramps(*maps.shape[2:], like=torch.zeros(())).flip(0)[None], golden[f"softargmax_{case}_posmap"], atol=1e-6
+    )
 
 
 def test_one_column_moves_a_sharp_peak_by_its_width():
