@@ -10,9 +10,9 @@ import torch
 
 from ocbench_models.ast_seg.model import blend, entropy_loss, reconstruction_loss
 from ocbench_models.ast_seg.presets import CLEVRTEX
-from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths, sampling_weights
+from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths
 from ocbench_models.ast_seg.slots import decode
-from ocbench_models.blocks.warping import place
+from ocbench_models.blocks.warping import place, sampling_weights
 
 CASES = [("iso", 64), ("aniso", 64), ("iso", 128), ("aniso", 128)]
 
