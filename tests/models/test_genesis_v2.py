@@ -11,7 +11,7 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal, kl_diver
 
 from ocbench import UsageError, registry
 from ocbench_models.blocks.grids import ramps
-from ocbench_models.genesis_v2 import CLEVRTEX, GENESIS_V2, MINI_PLAIN, PRESETS, PUBLISHED
+from ocbench_models.genesis_v2 import CLEVRTEX, GENESIS_V2, PRESETS, PUBLISHED
 from ocbench_models.genesis_v2.model import (
     GenesisV2,
     InstanceColouring,
@@ -20,7 +20,7 @@ from ocbench_models.genesis_v2.model import (
     clamp_straight_through,
 )
 
-TINY = replace(MINI_PLAIN, width=8, latent_size=4, feature_size=8, decoder_width=8, prior_size=8)
+TINY = replace(PUBLISHED, width=8, latent_size=4, feature_size=8, decoder_width=8, prior_size=8)
 CLOCK = torch.zeros((), dtype=torch.int64)
 
 
