@@ -63,6 +63,7 @@ class GnmConfig:
     batch_size: int = 32  # scenes per update
     learning_rate: float = 1e-4
     warmup: int = 0  # updates until that rate is reached, linear; rmsprop's first steps are ten times too large
+    drop_at: float = 1.0  # share of the updates after which the rate is a tenth
     clip_norm: float = 1.0  # limit of the norm of all gradients
 
 
@@ -76,22 +77,25 @@ OBJECTSROOM = CLEVR
 MINI_PLAIN = replace(
     CLEVR,
     glimpse_side=16,
+    where_mean=(-1.2, 0.0, 0.0, 0.0),  # boxes of a quarter of the side,
+    where_std=(0.5, 0.3, 1.0, 1.0),  # and of an eighth to 0.4 of it: the published ones cut large objects up
     sigma=0.1,  # a quarter of the published pixels: as many nats in all
-    presence_prior=(0.1, 0.01),
-    presence_prior_steps=(300, 1500),
+    presence_prior_steps=(300, 3000),
     background_weight=(50.0, 50.0),
     background_weight_steps=(0, 1000),
     global_weight_steps=(0, 2000),
     temperature_steps=(300, 2000),
     early_steps=250,
     background_steps=200,
-    steps=5500,
+    steps=5000,
     batch_size=8,
     learning_rate=3e-4,
     warmup=300,
+    drop_at=0.8,
 )
-MINI_TEX = replace(MINI_PLAIN, sigma=0.5)
-MINI_GPU = replace(MINI_TEX, batch_size=32)
+MINI_TEX = replace(MINI_PLAIN, sigma=0.25, background_weight=(50.0, 1.0), background_weight_steps=(0, 2500))
+# For one GPU, 128 px and ten objects (mini-tex@full): the published networks and likelihood, in minutes.
+MINI_GPU = replace(MINI_TEX, glimpse_side=64, sigma=0.5, steps=9000, batch_size=32)
 
 PRESETS = {
     "clevrtex": CLEVRTEX,
@@ -106,7 +110,8 @@ PRESETS = {
 
 def default(config: GnmConfig) -> tuple[Phase, ...]:
     """Everything learns from the first update to the last; before that, where asked for, the background alone."""
-    schedule = WarmupThenDrops(config.warmup, power=1.0)
+    drop = round(config.drop_at * config.steps) + 1
+    schedule = WarmupThenDrops(config.warmup, power=1.0, drops=((drop, 0.1),))
     optimizer = Optimizer("rmsprop", config.learning_rate, betas=(0.0, 0.99), schedule=schedule)
     everything = Phase(
         "all",

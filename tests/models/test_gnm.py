@@ -410,6 +410,30 @@ def test_the_optimiser_is_the_published_one() -> None:
     assert replace(CLEVR, sigma=0.5) == CLEVRTEX
 
 
+def test_the_background_may_learn_alone_first() -> None:
+    config = replace(SMALL, background_steps=7)
+    first, second = GNM.scenarios["default"](config)
+    assert (first.name, first.steps, second.name, second.steps) == ("background", 7, "all", config.steps)
+    assert len(GNM.scenarios["default"](SMALL)) == 1
+    model, batch = built(config), images()
+    noise = model.noise(batch)
+    found = model.ground(batch, noise)
+    found["total"].backward()
+    learning = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learning == {name for name, _ in model.named_parameters() if name.startswith(first.trains)}
+    with torch.no_grad():
+        latents = model.infer(batch, noise, torch.tensor(0))
+        drawn = model.render(latents, torch.tensor(0)).background
+    nll = -Normal(drawn, config.sigma).log_prob(batch).sum() / 2
+    kl = kl_divergence(Normal(*latents.q_background), Normal(torch.zeros(()), torch.ones(()))).sum() / 2
+    torch.testing.assert_close(found["total"].detach(), nll + 50 * kl, rtol=1e-5, atol=0)
+
+
+def test_a_warm_up_and_a_drop_of_the_rate() -> None:
+    (phase,) = GNM.scenarios["default"](replace(SMALL, warmup=4, steps=10, drop_at=0.8))
+    assert [phase.optimizers[0].schedule(n) for n in (1, 2, 4, 8, 9)] == [0.25, 0.5, 1, 1, 0.1]
+
+
 @pytest.mark.parametrize("name", GNM.presets)
 def test_every_ramp_of_a_preset_ends_within_its_training(name: str) -> None:
     config = GNM.presets[name]
