@@ -245,7 +245,8 @@ class Gnm(nn.Module):
         self, terms: Mapping[str, Tensor], phase: str, n: int, optimizers: Sequence[torch.optim.Optimizer]
     ) -> None:
         """Keeps the clock, which temperature and cap are read from at evaluation."""
-        self.reached.fill_(n)
+        if phase == "all":  # a first phase has a clock of its own
+            self.reached.fill_(n)
 
     def predict(self, images: Tensor, detail: bool = False) -> Prediction:
         """Shares of background and cells, and the image that they make."""
