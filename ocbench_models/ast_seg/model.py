@@ -14,6 +14,7 @@ from ocbench_models.ast_seg.background import BackgroundAutoencoder, StillBackgr
 from ocbench_models.ast_seg.presets import AstSegConfig
 from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths
 from ocbench_models.ast_seg.slots import Refiner, Slots, attention, decode, soft_argmax
+from ocbench_models.blocks import mixtures
 from ocbench_models.blocks.warping import place
 
 MOST_SLOTS = 254  # with the background, what fits a label map
@@ -174,5 +175,4 @@ class AstSeg(nn.Module):
 
 def blend(weights: Tensor, backgrounds: Tensor, colours: Tensor) -> Tensor:
     """float [B, 3, H, W]: backgrounds [B, 3, H, W] and colours [B, K, 3, H, W] mixed by shares [B, K + 1, H, W]."""
-    layers = torch.cat((backgrounds[:, None], colours), dim=1)
-    return (weights[:, :, None] * layers).sum(dim=1)
+    return mixtures.blend(weights, torch.cat((backgrounds[:, None], colours), dim=1))

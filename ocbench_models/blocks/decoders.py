@@ -12,6 +12,13 @@ from ocbench_models.blocks.grids import ramps
 LAYERS = 4  # 3x3 convolutions without padding, each of which takes two pixels off a side
 
 
+def broadcast(latents: Tensor, size: tuple[int, int]) -> Tensor:
+    """float [N, D + 2, H, W]: latents [N, D] at every place, then its row and column in [-1, 1]."""
+    tiled = latents[:, :, None, None].expand(-1, -1, *size)
+    where = ramps(*size, like=latents).expand(len(latents), -1, -1, -1)
+    return torch.cat((tiled, where), dim=1)
+
+
 class ValidBroadcastDecoder(nn.Module):
     """Spatial broadcast decoder: a latent and its coordinates over a grid 8 px larger than the image."""
 
@@ -31,7 +38,5 @@ class ValidBroadcastDecoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 1))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """float [N, channels, H, W] of latents [N, D]; the coordinates, row first, span the larger grid."""
-        tiled = latents[:, :, None, None].expand(-1, -1, *self.grid)
-        where = ramps(*self.grid, like=latents).expand(len(latents), -1, -1, -1)
-        return self.layers(torch.cat((tiled, where), dim=1))
+        """float [N, channels, H, W] of latents [N, D]; the coordinates span the larger grid."""
+        return self.layers(broadcast(latents, self.grid))

@@ -30,7 +30,7 @@ class Geco(nn.Module):
 
     def forward(self, error: Tensor, kl: Tensor) -> Tensor:
         """error + beta kl, scalars."""
-        return error + self.beta.detach() * kl
+        return error + self.beta * kl
 
     def update(self, error: Tensor) -> None:
         """After an update of the weights, with its error, averaged over all processes."""

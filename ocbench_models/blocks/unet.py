@@ -9,7 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ocbench import UsageError
+
 BOTTLENECK = 128  # numbers through which the coarsest map passes
+
+
+def check_side(model: str, size: tuple[int, int]) -> int:
+    """The side of square images that halve to 4 px in three steps or more; a UsageError for all others."""
+    side = size[0]
+    if side != size[1] or side < 32 or side & (side - 1):
+        raise UsageError(
+            f"{model} cannot see images of this size",
+            expected="square images with a side of 32, 64, 128, ...",
+            found=f"{size[0]} x {size[1]}",
+        )
+    return side
 
 
 def norm_block(inputs: int, outputs: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:

@@ -41,7 +41,6 @@ def _sampled(source: Tensor, scales: Tensor, shifts: Tensor, size: tuple[int, in
     height, width = source.shape[2:]
     columns = sampling_weights(scales[:, 0], shifts[:, 0], width, size[1])
     rows = sampling_weights(scales[:, 1], shifts[:, 1], height, size[0])
-    across = torch.bmm(
-        source.flatten(1, 2), columns.transpose(1, 2)
-    )  # one product for all channels: 1.3 to 1.6 times as fast
+    # One product for all channels: 1.3 to 1.6 times as fast on a CPU as one each.
+    across = torch.bmm(source.flatten(1, 2), columns.transpose(1, 2))
     return torch.matmul(rows[:, None], across.unflatten(1, source.shape[1:3]))

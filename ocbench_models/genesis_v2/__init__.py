@@ -40,12 +40,6 @@ class GenesisV2Config:
     batch_size: int = 32  # scenes per update
     learning_rate: float = 1e-4
 
-    def plans(self, side: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Channels of the U-Net's blocks, down and up; the lowest are 4 px wide."""
-        w = self.width
-        levels = side.bit_length() - 2  # 5 at 64 px, 6 at 128
-        return (*[w] * (levels - 3), *[2 * w] * 3), (2 * w, 2 * w, *[w] * (levels - 2))
-
     @property
     def error_goal(self) -> float:
         """GECO's goal, nats per value."""

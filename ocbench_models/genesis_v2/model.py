@@ -13,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ocbench import Prediction, UsageError
+from ocbench_models.blocks.bounds import clamp_straight_through
+from ocbench_models.blocks.decoders import broadcast
 from ocbench_models.blocks.distributions import normal_log_prob, posterior_std
 from ocbench_models.blocks.geco import Geco
 from ocbench_models.blocks.grids import ramps
 from ocbench_models.blocks.mixtures import blend, break_stick, mixture_nll
-from ocbench_models.blocks.unet import UNet, norm_block
+from ocbench_models.blocks.plans import genesis_plan
+from ocbench_models.blocks.unet import UNet, check_side, norm_block
 from ocbench_models.genesis_v2 import GenesisV2Config
 
 GROUPS = 8  # of every GroupNorm
@@ -61,11 +64,6 @@ class Scene:
 
 def group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(GROUPS, channels)
-
-
-def clamp_straight_through(values: Tensor, low: float, high: float) -> Tensor:
-    """Clamped values, with the gradient of values that are not."""
-    return values + (values.clamp(low, high) - values).detach()
 
 
 def prior_std(raw: Tensor) -> Tensor:
@@ -149,9 +147,7 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 4, 1))
 
     def forward(self, latents: Tensor) -> Tensor:
-        tiled = latents[:, :, None, None].expand(-1, -1, self.side, self.side)
-        where = ramps(self.side, self.side, latents).expand(len(latents), -1, -1, -1)
-        return self.layers(torch.cat((tiled, where), dim=1))
+        return self.layers(broadcast(latents, (self.side, self.side)))
 
 
 class Prior(nn.Module):
@@ -179,18 +175,11 @@ class GenesisV2(nn.Module):
 
     def __init__(self, config: GenesisV2Config, size: tuple[int, int], slots: int) -> None:
         super().__init__()
-        side = size[0]
-        if side != size[1] or side < 32 or side & (side - 1):
-            raise UsageError(
-                "genesis-v2 cannot see images of this size",
-                expected="square images with a side of 32, 64, 128, ...",
-                found=f"{size[0]} x {size[1]}",
-            )
+        side = check_side("genesis-v2", size)
         if slots < 2:
             raise UsageError(f"genesis-v2 cannot have {slots} slots", expected="2 or more")
         self.config, self.slots = config, slots
-        down, up = config.plans(side)
-        self.unet = UNet(3, down, up, group_norm, side)
+        self.unet = UNet(3, *genesis_plan(config.width, side), group_norm, side)
         self.colouring = InstanceColouring(config.width, config.embedding_size, slots)
         self.posterior = Posterior(config.width, config.feature_size, config.latent_size)
         self.decoder = Decoder(config.latent_size, config.decoder_width, side)

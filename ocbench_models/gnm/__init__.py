@@ -1,6 +1,6 @@
 """GNM: objects on a grid of cells, whose latents have a learned prior that knows the whole scene.
 
-The records here are light: torch is imported by `build`, not before. "Spec" is the published training code as the
+The records here are light: torch is imported by `build`, not before. "Published" is the training code as the
 CLEVRTEX benchmark ran it; image size comes from the dataset's protocol, the number of slots from the grid.
 """
 
@@ -93,6 +93,7 @@ MINI_PLAIN = replace(
     warmup=300,
     drop_at=0.8,
 )
+# The next two have not been trained yet.
 MINI_TEX = replace(MINI_PLAIN, sigma=0.25, background_weight=(50.0, 1.0), background_weight_steps=(0, 2500))
 # For one GPU, 128 px and ten objects (mini-tex@full): the published networks and likelihood, in minutes.
 MINI_GPU = replace(MINI_TEX, glimpse_side=64, sigma=0.5, steps=9000, batch_size=32)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ocbench import Prediction, UsageError
+from ocbench_models.blocks.bounds import clamp_straight_through
 from ocbench_models.blocks.distributions import bernoulli_kl, normal_kl, normal_log_prob, relaxed_bernoulli
 from ocbench_models.blocks.grids import cell_centres
 from ocbench_models.blocks.schedules import linear_ramp
@@ -173,7 +174,7 @@ class Gnm(nn.Module):
             )
             masks, nearness, painted, *layers = drawn.split((1, 1, 3, 3)[: len(parts)], dim=2)
             importance = nearness / (nearness.sum(dim=1, keepdim=True) + SMALLEST)
-            alpha = straight_through(masks.sum(dim=1), SMALLEST, 1.0)
+            alpha = clamp_straight_through(masks.sum(dim=1), SMALLEST, 1.0)
             alpha = torch.where(early, torch.full_like(alpha, self.config.early_alpha), alpha)
             foreground = (importance * painted).sum(dim=1)
         return Picture(masks.squeeze(2), foreground, alpha, background, layers[0] if layers else None)
@@ -183,7 +184,7 @@ class Gnm(nn.Module):
         config, q, p = self.config, latents.q, latents.p
         prior = self.presence_prior(clock).to(q.presence)
         probability = torch.sigmoid(q.presence)
-        present = straight_through(latents.presence, LEAST_PRESENCE, 1.0)
+        present = clamp_straight_through(latents.presence, LEAST_PRESENCE, 1.0)
         box = (
             torch.tensor(v, device=images.device, dtype=present.dtype) for v in (config.where_mean, config.where_std)
         )
@@ -285,8 +286,3 @@ class Gnm(nn.Module):
 
 def _one_of(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
-
-
-def straight_through(value: Tensor, low: float, high: float) -> Tensor:
-    """`value` between two bounds, with the gradient of one that is not bounded."""
-    return value + (value.clamp(low, high) - value).detach()

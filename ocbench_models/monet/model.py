@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from ocbench import Prediction, UsageError
+from ocbench import Prediction
 from ocbench_models.blocks.decoders import ValidBroadcastDecoder
 from ocbench_models.blocks.distributions import normal_kl, normal_log_prob, posterior_std
 from ocbench_models.blocks.geco import Geco
 from ocbench_models.blocks.mixtures import blend, break_stick, mixture_nll
-from ocbench_models.blocks.unet import UNet
+from ocbench_models.blocks.plans import genesis_plan, monet_plan
+from ocbench_models.blocks.unet import UNet, check_side
 from ocbench_models.monet import MonetConfig
 
 
@@ -44,9 +45,9 @@ class Cutter(nn.Module):
 
     def __init__(self, config: MonetConfig, side: int) -> None:
         super().__init__()
-        down, up = config.plans(side)
-        self.unet = UNet(4, down, up, instance_norm, side)
-        self.last = nn.Conv2d(up[-1], 1, 1)
+        plan = genesis_plan if config.plan == "genesis" else monet_plan
+        self.unet = UNet(4, *plan(config.width, side), instance_norm, side)
+        self.last = nn.Conv2d(config.width, 1, 1)
 
     def forward(self, images: Tensor, slots: int) -> Tensor:
         """float [B, K, H, W]."""
@@ -81,13 +82,7 @@ class Monet(nn.Module):
 
     def __init__(self, config: MonetConfig, size: tuple[int, int], slots: int) -> None:
         super().__init__()
-        side = size[0]
-        if side != size[1] or side < 32 or side & (side - 1):
-            raise UsageError(
-                "monet cannot see images of this size",
-                expected="square images with a side of 32, 64, 128, ...",
-                found=f"{size[0]} x {size[1]}",
-            )
+        side = check_side("monet", size)
         self.config, self.slots = config, slots
         self.cutter = Cutter(config, side)
         self.encoder = ComponentEncoder(config.latent_size, config.component_width, side)

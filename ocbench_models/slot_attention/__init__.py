@@ -42,6 +42,7 @@ class SlotAttentionConfig:
 
 
 BENCHMARK = SlotAttentionConfig()
+# The next two have not been trained yet.
 MINI_PLAIN = replace(
     BENCHMARK,
     channels=32,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +17,8 @@ from ocbench_models.genesis_v2.model import (
     Noise,
     prior_std,
 )
+
+from .golden_weights import close, enlarged, fill
 
 FILE = "baselines_genesis_monet.npz"
 # dtype: (masks, images and latents, sums and losses, gradient norms, gradients)
@@ -36,31 +37,21 @@ def reference_model(golden, case, dtype):
     model = GenesisV2(config, (size, size), int(golden[f"{case}_K"]))
     special = {"colouring.gate": "gate", "colouring.log_variance": "log_v"}
     ordered = [value for name, value in model.named_parameters() if name not in special]
-    recipe = [golden[f"{case}_param_{what}"] for what in ("shapes", "offset", "scale")]
     with torch.no_grad():
         for name, array in special.items():
             model.get_parameter(name).fill_(float(golden[f"{case}_{array}"]))
-        for i, (value, shape, offset, scale) in enumerate(zip(ordered, *recipe, strict=True)):
-            shape = ast.literal_eval(str(shape))
-            draws = np.random.RandomState(int(golden[f"{case}_weight_seed"]) * 1000 + i).standard_normal(shape)
-            assert value.shape == shape
-            value.copy_(torch.from_numpy((offset + scale * draws).astype(np.float32)))
+    fill(ordered, golden, f"{case}_", f"{case}_")
     return model.to(dtype), ordered
 
 
 def inputs(golden, case, dtype, step=None):
     """Images and noise of a case, or of one of its training steps."""
     size = int(golden[f"{case}_size"])
-    small = golden[f"{case}_image"]
-    image = small.repeat(size // 16, axis=2).repeat(size // 16, axis=3).astype(np.float64) / 255
+    images = enlarged(golden[f"{case}_image"], size, size, dtype)
     rand, eps = (golden[f"{case}_{name}"] for name in ("rand", "eps"))
     if step is not None:
         rand, eps = rand[step], eps[step]
-    return torch.from_numpy(image).to(dtype), Noise(torch.from_numpy(rand).to(dtype), torch.from_numpy(eps).to(dtype))
-
-
-def close(found, expected, absolute=0.0, relative=0.0):
-    np.testing.assert_allclose(found.detach().double().numpy(), expected, rtol=relative, atol=absolute)
+    return images, Noise(torch.from_numpy(rand).to(dtype), torch.from_numpy(eps).to(dtype))
 
 
 @pytest.fixture(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
@@ -15,8 +14,9 @@ from ocbench import Protocol
 from ocbench_models.gnm import CLEVR, CLEVRTEX, GNM, GnmConfig
 from ocbench_models.gnm.model import Gnm, Noise
 
+from .golden_weights import check_gradients, close, enlarged, fill
+
 FILE = golden("baselines_sa_gnm.npz")
-NAMES = [str(name) for name in FILE["gnm_param_names"]]
 TERMS = (
     "nll", "presence", "where", "depth", "what", "background", "global",
     "fixed_presence", "fixed_where", "fixed_depth", "fixed_what", "fixed_background",
@@ -26,13 +26,6 @@ CASES = [(case, at) for case in ("clevr", "tex") for at in range(len(FILE[f"gnm_
 
 def built(config: GnmConfig = CLEVR, side: int = 128) -> Gnm:
     return GNM.build(config, Protocol("tiny", 1, (side, side), 6, ()))
-
-
-def deviates(case: str, at: int) -> np.ndarray:
-    """The random numbers that tensor `at` of the deterministic weights is made of."""
-    random = np.random.RandomState(int(FILE[f"gnm_{case}_weight_seed"][0]) * 1000 + at)
-    shape = [int(n) for n in str(FILE["gnm_param_shapes"][at]).strip("(),").split(",")]
-    return random.standard_normal(math.prod(shape)).reshape(shape)
 
 
 def noise_of(case: str) -> Noise:
@@ -50,14 +43,8 @@ class Run:
     def __init__(self, case: str, at: int) -> None:
         self.prefix, self.at = f"gnm_{case}_", at
         self.model = built(CLEVR if case == "clevr" else CLEVRTEX, 128)
-        offset, scale = FILE["gnm_param_offset"], FILE["gnm_param_scale"]
-        with torch.no_grad():
-            for i, parameter in enumerate(self.model.parameters()):
-                value = offset[i] + scale[i] * deviates(case, i)
-                parameter.copy_(torch.from_numpy(value.astype(np.float32)))
-        small = FILE[f"{self.prefix}image"]
-        large = small.repeat(128 // small.shape[2], 2).repeat(128 // small.shape[3], 3)
-        self.images = torch.from_numpy((large / 255).astype(np.float32))
+        self.named = fill(list(self.model.parameters()), FILE, "gnm_", self.prefix)
+        self.images = enlarged(FILE[f"{self.prefix}image"], 128, 128)
         self.step = int(FILE[f"{self.prefix}steps"][at])
         self.clock = torch.tensor(self.step)
         self.found = self.model.objective(self.images, noise_of(case), self.clock)
@@ -82,10 +69,6 @@ def run_of(case: str, at: int) -> Run:
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{FILE[f'gnm_{case[0]}_steps'][case[1]]}")
 def run(request) -> Run:
     return run_of(*request.param)
-
-
-def close(found: Tensor, expected: np.ndarray, tolerance: float) -> None:
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(("side", "count"), [(128, 8_636_446), (64, 8_225_670)])
@@ -141,24 +124,7 @@ def test_golden_pictures(run: Run) -> None:
 
 @pytest.mark.golden
 def test_golden_gradients(run: Run) -> None:
-    start = f"{run.prefix}step{run.step}_"
-    norms, dots = FILE[f"{start}grad_norm"], FILE[f"{start}grad_dot"]
-    compared = {f"{start}grad_norm", f"{start}grad_dot"}
-    for i, (parameter, name) in enumerate(zip(run.model.parameters(), NAMES, strict=True)):
-        gradient = parameter.grad.double().numpy()
-        norm = float(np.sqrt((gradient**2).sum()))
-        if norms[i] < 1e-6 * norms.max():
-            assert norm < 1e-6 * norms.max(), name
-            continue
-        assert norm == pytest.approx(norms[i], rel=1e-3), name
-        case = run.prefix.split("_")[1]
-        assert (gradient * deviates(case, i)).sum() == pytest.approx(dots[i], abs=4e-3 * norms[i]), name
-        full = f"{start}grad_{name.replace('.', '_')}"
-        if full in FILE.files:
-            expected = FILE[full]
-            close(parameter.grad, expected, 1e-3 * np.abs(expected).max())
-            compared.add(full)
-    assert compared == {key for key in FILE.files if key.startswith(start)}
+    check_gradients(FILE, run.prefix, f"{run.prefix}step{run.step}_", run.named)
 
 
 @pytest.mark.golden

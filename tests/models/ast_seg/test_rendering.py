@@ -12,7 +12,7 @@ from ocbench_models.ast_seg.model import blend, entropy_loss, reconstruction_los
 from ocbench_models.ast_seg.presets import CLEVRTEX
 from ocbench_models.ast_seg.rendering import GlimpseGenerator, composite, glimpse_widths
 from ocbench_models.ast_seg.slots import decode
-from ocbench_models.blocks.warping import place, sampling_weights
+from ocbench_models.blocks.warping import place
 
 CASES = [("iso", 64), ("aniso", 64), ("iso", 128), ("aniso", 128)]
 
@@ -79,11 +79,6 @@ def test_sampling_agrees_with_grid_sample():
     grid = torch.nn.functional.affine_grid(theta, [5, 4, 48, 64], align_corners=False)
     expected = torch.nn.functional.grid_sample(glimpses, grid, align_corners=False)
     torch.testing.assert_close(place(glimpses, scales, centres, (48, 64)), expected, atol=2e-5, rtol=0)
-
-
-def test_sampling_weights_are_bilinear():
-    weights = sampling_weights(torch.tensor([1.0]), torch.tensor([0.0]), 4, 4)
-    torch.testing.assert_close(weights[0], torch.eye(4))
 
 
 def test_extreme_activations_stay_finite():

@@ -80,3 +80,8 @@ def test_weights_of_a_target_add_up_to_one_inside_and_to_none_outside() -> None:
     torch.testing.assert_close(weights[0, 1:-1].sum(1), torch.ones(10))
     assert weights[1, :3].max() == 0
     assert weights.min() >= 0
+
+
+def test_a_target_like_its_source_takes_each_column_as_it_is() -> None:
+    weights = sampling_weights(torch.tensor([1.0]), torch.tensor([0.0]), 4, 4)
+    torch.testing.assert_close(weights[0], torch.eye(4))
