@@ -3,36 +3,8 @@
 #   bash tools/evidence_ast_seg.sh [GROUP…]      plain ablations fixed tex: all of them, if none is named; gpu asks for one
 # What has its scores under benchmarks/ast_seg/ is skipped, so that it goes on after an interruption. Two calls may run at
 # once unless they share a run: `plain` and `ablations` share `ct`. docs/evidence/tables.md is written at the end.
-set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-set_up '.[dev]'
-export PATH="$PWD/.venv/bin:$PATH" HF_HUB_OFFLINE=1 OCBENCH_RUNS=runs/evidence
-
 kept=benchmarks/ast_seg
-metrics=miou,miou@tight,miou_fg,ari_fg,msc_fg,mse
-seeds=${SEEDS:-0 1 2}
-
-one() { # $1: name, $2: seed, $3: model, $4: splits, $5…: words of `ocbench train`
-    local run="$1-s$2"
-    [ ! -e "$kept/$run/run.json" ] || return 0
-    ocbench train "$3" --name "$1" --seed "$2" "${@:5}"
-    ocbench evaluate "runs/evidence/$run" --split "$4" --metrics "$metrics" --panels 6
-    mkdir -p "$kept/$run/scores" # first the scores: a run.json says that all is there
-    cp "runs/evidence/$run"/scores/*.json "$kept/$run/scores/"
-    if [ "$2" = 0 ]; then
-        mkdir -p docs/evidence
-        for picture in "runs/evidence/$run"/{curves.png,panels/*@*.png}; do
-            [ ! -e "$picture" ] || cp "$picture" "docs/evidence/$run-${picture##*/}"
-        done
-    fi
-    cp "runs/evidence/$run/run.json" "$kept/$run/"
-}
-
-several() { # the same for every seed
-    for seed in $seeds; do
-        one "$1" "$seed" "${@:2}"
-    done
-}
+source "$(dirname "${BASH_SOURCE[0]}")/evidence.sh"
 
 references() { # $1: dataset, $2: splits; prepares it first
     ocbench prepare "$1"
@@ -92,9 +64,4 @@ for group in "$@"; do
     "$group"
 done
 
-mkdir -p docs/evidence
-{
-    echo "<!-- written by tools/evidence_ast_seg.sh from benchmarks/ast_seg -->"
-    ocbench report "$kept"/*/
-} > docs/evidence/tables.md
-echo "wrote docs/evidence/tables.md" >&2
+tables docs/evidence/tables.md "tools/evidence_ast_seg.sh from benchmarks/ast_seg" "$kept"/*/
