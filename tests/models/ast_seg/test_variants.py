@@ -33,28 +33,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mini-plain, 32 scenes to train on and 8 to score."""
-    from ocbench import jobs, prepare, registry
-
-    folder, spec = tmp_path_factory.mktemp("data"), registry.dataset("mini-plain")
-    for split, limit in (("train", 32), ("test", 8)):
-        options = jobs.Options(executor="local:1", limit=limit)
-        prepare.prepare(jobs.plan(spec, spec.protocol(), str(folder), splits=(split,), options=options))
-    return folder
-
-
 @pytest.mark.parametrize(
     "option",
     [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in ("ct", "bt", *OPTIONS)],
 )
 def test_an_option_trains_resumes_and_is_scored(
-    ocbench: Callable, tmp_path: Path, weights: Path, data: Path, option: str
+    ocbench: Callable, tmp_path: Path, weights: Path, mini_plain: Path, option: str
 ) -> None:
     variant = OPTIONS.get(option)
     scenario = variant.scenario or "ct" if variant else option
-    words = ["train", "ast-seg", "--data-dir", data, "--data", "mini-plain", "--preset", "clevrtex"]
+    words = ["train", "ast-seg", "--data-dir", mini_plain, "--data", "mini-plain", "--preset", "clevrtex"]
     words += ["--scenario", scenario, "--batch-size", 4, "--steps", 20, "--save-every", 10, "--device", "cpu", "-q"]
     words += ["--no-phase-cache"]  # each option trains every phase
     for setting in (f"weights={weights}", *SMALL, *(variant.settings if variant else ())):
@@ -73,7 +61,7 @@ def test_an_option_trains_resumes_and_is_scored(
     again = load_file(run / "checkpoints" / "final" / "model.safetensors")
     assert all((again[name] == value).all() for name, value in finished.items())
 
-    scored = ocbench("evaluate", run, "--data-dir", data, "--json", "-q", "--gallery", 0)
+    scored = ocbench("evaluate", run, "--data-dir", mini_plain, "--json", "-q", "--gallery", 0)
     assert scored.code == 0, scored.err
     [sheet] = json.loads(scored.out)["sheets"]
     assert sheet["scenes"] == 8
