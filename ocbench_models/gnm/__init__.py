@@ -104,6 +104,7 @@ PRESETS = {
     "shapestacks": SHAPESTACKS,
     "objectsroom": OBJECTSROOM,
     "mini-plain": MINI_PLAIN,
+    "mini-fixed": MINI_PLAIN,
     "mini-tex": MINI_TEX,
     "mini-gpu": MINI_GPU,
 }

@@ -1,4 +1,4 @@
-"""MONet and MONet-g against the reference implementations, in float64, and their terms against closed forms."""
+"""MONet and MONet-g against the reference implementations, and their terms against closed forms."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from .golden_weights import close, enlarged, fill
 
 CONFIGS = {"monet": MONET, "monetg": MONET_G}
 CASES = ("monet_64_", "monet_128_", "monetg_64_", "monetg_128_")
+# Of images and of latents, absolute; of terms, GECO's state and gradient norms, relative; of gradients, relative to the
+# largest; share of pixels that may be given to another slot.
+BOUNDS = {
+    torch.float64: (1e-6, 1e-6, 1e-9, 1e-9, 1e-8, 1e-6, 0.0),
+    torch.float32: (2e-5, 5e-5, 1e-5, 1e-6, 5e-3, 3e-2, 1e-3),
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +30,11 @@ def arrays():
     return golden("baselines_genesis_monet.npz")
 
 
-def built(arrays, case):
+def built(arrays, case, dtype=torch.float64):
     side, slots = arrays[f"{case}size"].item(), arrays[f"{case}K"].item()
     model = Monet(CONFIGS[case.removeprefix("steps_").split("_")[0]], (side, side), slots)
     named = fill(list(model.parameters()), arrays, case, case)
-    return model.double(), named, enlarged(arrays[f"{case}image"], side, side, torch.float64)
+    return model.to(dtype), named, enlarged(arrays[f"{case}image"], side, side, dtype)
 
 
 @pytest.mark.parametrize(
@@ -45,36 +51,38 @@ def test_as_many_parameters_as_the_reference(config, side, slots, count):
     assert sum(p.numel() for p in Monet(config, (side, side), slots).parameters()) == count
 
 
+@pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("case", CASES)
-def test_scene_terms_and_gradients_of_the_reference(arrays, case):
-    model, named, images = built(arrays, case)
-    scene = model(images, torch.from_numpy(arrays[f"{case}eps"]).double())
+def test_scene_terms_and_gradients_of_the_reference(arrays, case, dtype):
+    image_bound, latent_bound, term_bound, geco_bound, norm_bound, gradient_bound, moved = BOUNDS[dtype]
+    model, named, images = built(arrays, case, dtype)
+    scene = model(images, torch.from_numpy(arrays[f"{case}eps"]).to(dtype))
     step = images.shape[-1] // 32
     masks, decoded = scene.log_masks.exp(), scene.log_decoded.exp()
     recon = scene.reconstruction()
     for name, found, stride in (
         ("att", masks, step), ("dec", decoded, step), ("rgb", scene.colours, 2 * step), ("recon", recon, step),
     ):  # fmt: skip
-        close(found[..., ::stride, ::stride], arrays[f"{case}{name}"], 1e-6)
-        close(found.sum((-2, -1)), arrays[f"{case}{name}_sum"], relative=1e-9)
-    assert np.array_equal(masks.argmax(1).numpy(), arrays[f"{case}seg_att"])
-    assert np.array_equal(decoded.argmax(1).numpy(), arrays[f"{case}seg_dec"])
+        close(found[..., ::stride, ::stride], arrays[f"{case}{name}"], image_bound)
+        close(found.double().sum((-2, -1)), arrays[f"{case}{name}_sum"], relative=term_bound)
+    for name, found in (("seg_att", masks), ("seg_dec", decoded)):
+        assert (found.argmax(1).numpy() != arrays[f"{case}{name}"]).mean() <= moved
     for name, found in (("mu", scene.mean), ("sigma", scene.std), ("z", scene.latent)):
-        close(found, arrays[f"{case}{name}"], 1e-6)
+        close(found, arrays[f"{case}{name}"], latent_bound)
     terms = model.terms(images, scene)
     for name, term in (("err", "error"), ("kl", "latent_kl"), ("kl_m", "mask_kl"), ("loss", "total")):
-        close(terms[term], arrays[f"{case}{name}"], relative=1e-9)
+        close(terms[term], arrays[f"{case}{name}"], relative=term_bound)
     terms["total"].backward()
     norms = arrays[f"{case}grad_norms"]
     for i, (name, parameter) in enumerate(named.items()):
-        assert parameter.grad.norm().item() == pytest.approx(norms[i], rel=1e-8), name
+        assert parameter.grad.double().norm().item() == pytest.approx(norms[i], rel=norm_bound), name
         if f"{case}grad__{name}" in arrays.files:
             expected = arrays[f"{case}grad__{name}"]
-            close(parameter.grad, expected, 1e-6 * np.abs(expected).max())
+            close(parameter.grad, expected, gradient_bound * np.abs(expected).max())
     if model.geco is not None:
         model.after_step(terms, "train", 1, [])
-        close(model.geco.beta, arrays[f"{case}beta_after"], relative=1e-9)
-        close(model.geco.average, arrays[f"{case}ema_after"], relative=1e-9)
+        close(model.geco.beta, arrays[f"{case}beta_after"], relative=geco_bound)
+        close(model.geco.average, arrays[f"{case}ema_after"], relative=geco_bound)
 
 
 @pytest.mark.parametrize("case", ["steps_monet_64_", "steps_monetg_64_"])
