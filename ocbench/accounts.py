@@ -105,7 +105,8 @@ def variant_table(plugin: ModelPlugin) -> tuple[str, str]:
         words += [f"--scenario {variant.scenario}"] if variant.scenario else []
         printed = {(row.dataset, row.metric): row.printed.partition(" ")[0] for row in _numbers(variant)}
         cells = [[printed.get((dataset, metric), NOTHING) for metric in metrics] for dataset in datasets]
-        rows.append([variant.summary, " ".join(words), *(" / ".join(dict.fromkeys(cell)) for cell in cells)])
+        texts = [" / ".join(cell) if set(cell) != {NOTHING} else NOTHING for cell in cells]
+        rows.append([variant.summary, " ".join(words), *texts])
     heading = "Options that the authors report"
     if known:
         heading += f", with their {' / '.join(registry.metric(name).label for name in metrics)} on test"

@@ -20,10 +20,16 @@ PAGES = tuple(
 
 SCENES = "16"  # of each split of the built-in sets
 STEPS = "2"  # updates in each phase
-SMALL = (  # the published model at a size for a test
-    "decoder_width=16", "refiner_layers=1", "refiner_width=16", "refiner_heads=2", "refiner_feed_forward=16",
-    "what_size=4", "background_width=0.05", "batch_size=4", "background_batch_size=4",
-)  # fmt: skip
+SMALL = {  # model -> the published one at a size for a test
+    "ast-seg": (
+        "decoder_width=16", "refiner_layers=1", "refiner_width=16", "refiner_heads=2", "refiner_feed_forward=16",
+        "what_size=4", "background_width=0.05", "batch_size=4", "background_batch_size=4",
+    ),
+    "slot-attention": ("channels=8", "slots=3", "batch_size=2"),
+    "monet": ("width=4", "component_width=4", "slots=3", "batch_size=2"),
+    "genesis-v2": ("width=8", "decoder_width=8", "slots=3", "batch_size=2"),
+    "gnm": ("glimpse_side=8", "batch_size=2"),
+}  # fmt: skip
 
 # Beginning of a line, or a line within a script that is then left out whole -> why it is not run.
 NOT_RUN = {
@@ -84,7 +90,8 @@ def trial(words: Sequence[str], weights: Path) -> list[str]:
     elif verb == "prepare" and built_in:
         extra = ["--limit", SCENES, "--executor", "local:1"]
     elif verb == "train":
-        settings = () if built_in or "ast-seg" not in rest else (*SMALL, f"weights={weights}")
+        settings = () if built_in else SMALL.get(rest[0], ())
+        settings += (f"weights={weights}",) if settings and rest[0] == "ast-seg" else ()
         extra = ["--steps", STEPS, *(word for setting in settings for word in ("--set", setting))]
     elif verb == "demo" or (verb == "reproduce" and "mini" in rest and "-n" not in rest):
         extra = ["--limit", SCENES, "--steps", STEPS]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ocbench import ModelPlugin, Optimizer, Phase
+from ocbench import ModelPlugin, Optimizer, Phase, Variant
 
 if TYPE_CHECKING:
     from ocbench import Protocol
@@ -111,6 +111,7 @@ GENESIS_V2 = ModelPlugin(
     build=build,
     has_background=False,
     published={"default": "GENESIS-V2"},
+    variants=(Variant("the goal of the benchmark's command", ("reference=true",), published="GENESIS-V2"),),
     citation=(
         "Martin Engelcke, Oiwi Parker Jones and Ingmar Posner. GENESIS-V2: inferring unordered object representations "
         "without iterative refinement. NeurIPS 2021."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ocbench import ModelPlugin, Optimizer, Phase, WarmupThenDrops
+from ocbench import ModelPlugin, Optimizer, Phase, Variant, WarmupThenDrops
 
 if TYPE_CHECKING:
     from ocbench import Protocol
@@ -142,6 +142,7 @@ GNM = ModelPlugin(
     scenarios={"default": default},
     build=build,
     published={"default": "GNM"},
+    variants=(Variant("evaluated as the published code does", ("reference=true",), published="GNM"),),
     citation=CITATION,
     license="Apache-2.0",
 )

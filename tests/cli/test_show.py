@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import ocbench as package
 from ocbench import imaging, registry
+from ocbench.accounts import variant_table
 
 
 def test_numbers_and_a_sheet_for_each_split(ocbench: Callable, workplace: Path) -> None:
@@ -134,3 +137,13 @@ def test_no_run_at_all(ocbench: Callable, toy: Path) -> None:
     shown = ocbench("show", "last")
     assert shown.code == 6
     assert "no finished run" in shown.err
+
+
+def test_an_option_has_a_place_for_every_metric_of_a_dataset() -> None:
+    plugin = registry.model("median")
+    scenario = next(iter(plugin.scenarios))
+    again = package.Variant("again", published="GENESIS-V2")
+    _, table = variant_table(replace(plugin, published={scenario: "SPAIR"}, variants=(again,)))
+    usual, option = (re.split(r"  +", line.strip()) for line in table.splitlines()[1:])
+    assert usual[-2:] == ["–", "–"]
+    assert option[-2:] == ["– / 84 / – / 58", "– / 81 / – / 68"]

@@ -17,11 +17,18 @@ from http_server import serving
 from ocbench import registry
 from ocbench.cli import cli
 
-IN_SHORT = ("docs/metrics.md", "docs/file-formats.md", "docs/plugins.md", "docs/elsewhere.md", "docs/sharing.md")
+IN_SHORT = (
+    "docs/metrics.md", "docs/file-formats.md", "docs/plugins.md", "docs/elsewhere.md", "docs/sharing.md",
+    "docs/models/index.md",
+)  # fmt: skip
 RAW = {"full": (20, 3), "outd": (4, 1), "camo": (10, 1)}  # scenes, archives
 BEFORE = {  # page -> what was done before its first line
     "docs/ast-seg.md": ("ocbench prepare clevrtex",),
     "docs/clusters.md": ("ocbench prepare clevrtex",),
+    "docs/models/genesis-v2.md": ("ocbench prepare clevrtex",),
+    "docs/models/gnm.md": ("ocbench prepare clevrtex",),
+    "docs/models/monet.md": ("ocbench prepare clevrtex",),
+    "docs/models/slot-attention.md": ("ocbench prepare clevrtex",),
 }
 FROM_RAW = ("README.md", *BEFORE)  # pages that prepare what is published
 RUNNABLE = [page for page in doc_blocks.PAGES if list(doc_blocks.blocks(page))]
