@@ -24,6 +24,7 @@ from models.literal_baselines import LOSSES
 from taking_turns import interleaved
 
 from ocbench import Protocol
+from ocbench.runner.memory import keep_freed
 from ocbench_models.genesis_v2 import GENESIS_V2
 from ocbench_models.gnm import GNM
 from ocbench_models.monet import MONET_G_PLUGIN, MONET_PLUGIN
@@ -52,6 +53,7 @@ def steps(name: str, model: torch.nn.Module, side: int) -> tuple[Callable[[], ob
 
 def main(rounds: int = 5) -> None:
     torch.set_num_threads(1)
+    keep_freed()  # as in training
     rows: dict[str, dict[str, float]] = {}
     for side, slots in SIZES.items():
         measure = 0.0
