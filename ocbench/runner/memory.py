@@ -13,7 +13,7 @@ def keep_freed() -> bool:
     """From now on, glibc keeps what is freed, below 2 GiB; False where the C library is another one.
 
     Left alone, it gives every array above 32 MiB back to the system and maps a new one, page by page, for the next: a
-    tenth to a third of the CPU time of a training step on large feature maps. Kept, they take up to a fifth more memory.
+    tenth to a third of the CPU time of a training step on large feature maps. Kept, a fifth more memory may be taken.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -40,11 +40,9 @@ class ValidBroadcastDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """float [N, channels, H, W] of latents [N, D]; the coordinates span the larger grid."""
-        first, *others = self.layers
-        # Without padding, what the first layer makes of a latent is the same everywhere, of coordinates for all latents.
-        size = latents.shape[1]
+        first, size = self.layers[0], latents.shape[1]
+        assert isinstance(first, nn.Conv2d)
+        # Without padding, what the first layer makes of a latent is the same everywhere, of coordinates for all.
         features = linear(latents, first.weight[:, :size].sum(dim=(2, 3)), first.bias)[:, :, None, None]
         features = features + conv2d(ramps(*self.grid, like=latents)[None], first.weight[:, size:])
-        for layer in others:
-            features = layer(features)
-        return features
+        return self.layers[1:](features)

@@ -1,8 +1,8 @@
 """The five baselines as their specification writes them: the reference of what `ocbench_models` computes.
 
-`LOSSES[name](model, images, clock)` gives the terms of `model.loss(images, phase, clock)`, from the same weights and the
-same random numbers, drawn in the same order, in the plainest form: slot by slot, cell by cell, with the distributions
-of torch, `affine_grid` and `grid_sample`. Models with GECO also take its weight.
+`LOSSES[name](model, images, clock)` gives the terms of `model.loss(images, phase, clock)`, from the same weights and
+the same random numbers, drawn in the same order, in the plainest form: slot by slot, cell by cell, with the
+distributions of torch, `affine_grid` and `grid_sample`. Models with GECO also take its weight.
 """
 
 from __future__ import annotations

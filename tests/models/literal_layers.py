@@ -1,7 +1,7 @@
 """What the literal baselines share: layers called by their weights alone, and the formulas that several specify.
 
-Strides, paddings, groups and activations are written out here and in the literal models; of our modules only the weights
-are read, in their order.
+Strides, paddings, groups and activations are written out here and in the literal models; of our modules only the
+weights are read, in their order. LSTM and GRU cells are torch's own.
 """
 
 from __future__ import annotations
