@@ -19,6 +19,7 @@ from torch import nn
 
 from ocbench.errors import RunError, UsageError
 from ocbench.launch import this_rank
+from ocbench.runner.memory import keep_freed
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 
@@ -139,6 +140,8 @@ def place(device: str = "auto", precision: str = "fp32", compiled: bool = False,
     found = torch_device(device)
     if found.type == "cuda":
         torch.cuda.set_device(found)
+    elif found.type == "cpu":
+        keep_freed()
     if mine.world > 1 and not torch.distributed.is_initialized():
         backend = "nccl" if found.type == "cuda" else "gloo"
         torch.distributed.init_process_group(

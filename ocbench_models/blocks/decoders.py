@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear
 
 from ocbench_models.blocks.grids import ramps
 
@@ -39,4 +40,9 @@ class ValidBroadcastDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """float [N, channels, H, W] of latents [N, D]; the coordinates span the larger grid."""
-        return self.layers(broadcast(latents, self.grid))
+        first, size = self.layers[0], latents.shape[1]
+        assert isinstance(first, nn.Conv2d)
+        # Without padding, what the first layer makes of a latent is the same everywhere, of coordinates for all.
+        features = linear(latents, first.weight[:, :size].sum(dim=(2, 3)), first.bias)[:, :, None, None]
+        features = features + conv2d(ramps(*self.grid, like=latents)[None], first.weight[:, size:])
+        return self.layers[1:](features)

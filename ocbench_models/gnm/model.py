@@ -160,8 +160,8 @@ class Gnm(nn.Module):
         background = self.backgrounds(latents.background[:, :, None, None]).to(latents.what.dtype)
         with torch.autocast(background.device.type, enabled=False):
             early = self.is_early(clock)
-            cap = torch.where(early, self.config.early_presence, 1.0).to(latents.presence.dtype)
-            presence = torch.minimum(latents.presence, cap)
+            capped = latents.presence.clamp(max=self.config.early_presence)
+            presence = torch.where(early, capped, latents.presence)
             shares, centres = latents.boxes(self.config.grid)
             centres = centres if shift is None else centres + shift
             colours, alphas = glimpses.to(latents.what.dtype).split((3, 1), dim=1)
