@@ -89,12 +89,15 @@ class Monet(nn.Module):
         self.decoder = ValidBroadcastDecoder(config.latent_size, config.component_width, 4, size)
         values = 3 * side * side
         self.geco = Geco(config.goal * values, config.geco_rate * (64 / side) ** 2) if config.geco else None
+        if config.he_weights:
+            self.encoder.apply(_he)
+            self.decoder.apply(_he)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Scene:
         """The scene of images [B, 3, H, W]; `noise` [B, K, D] stands for the standard normal draws."""
         log_masks = self.cutter(images, self.slots)
         wide = torch.promote_types(log_masks.dtype, torch.float32)
-        masks = log_masks.unsqueeze(2)
+        masks = (log_masks.exp() if self.config.seen_mask == "plain" else log_masks).unsqueeze(2)
         shown = images[:, None].expand(-1, self.slots, -1, -1, -1)
         seen = torch.cat((masks, shown) if self.config.mask_first else (shown, masks), dim=2)
         mean, raw = self.encoder(seen.flatten(0, 1)).to(wide).chunk(2, dim=1)
@@ -167,3 +170,9 @@ def mask_kl(log_masks: Tensor, log_decoded: Tensor, floor: float) -> Tensor:
 def _floored(log_masks: Tensor, floor: float) -> Tensor:
     masks = log_masks.exp().clamp(min=floor)
     return masks.log() - masks.sum(dim=1, keepdim=True).log()
+
+
+def _he(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)

@@ -148,3 +148,18 @@ def test_the_mean_is_drawn_if_asked():
     first, second = model.predict(images), model.predict(images)
     assert torch.equal(first.reconstruction, second.reconstruction)
     assert torch.allclose(first.alternatives["decoded"].sum(1), torch.ones(2, 32, 32), atol=1e-5)
+
+
+def test_the_vae_sees_plain_masks_and_starts_with_he_weights_where_asked():
+    images, seen = torch.rand(2, 3, 32, 32), {}
+    for kind in ("log", "plain"):
+        config = replace(MONET, width=8, component_width=4, seen_mask=kind, he_weights=kind == "plain")
+        model = Monet(config, (32, 32), 3)
+        model.encoder.register_forward_pre_hook(lambda _, inputs, kind=kind: seen.update({kind: inputs[0]}))
+        scene = model(images)
+        masks = scene.log_masks.exp() if kind == "plain" else scene.log_masks
+        assert torch.equal(seen[kind][:, 3], masks.flatten(0, 1))
+        assert torch.equal(seen[kind][:3, :3], images[:1].expand(3, -1, -1, -1))
+    layers = [each for each in (*model.encoder.layers, *model.decoder.layers) if hasattr(each, "bias")]
+    assert not any(each.bias.any() for each in layers)
+    assert model.encoder.layers[-3].weight.std().item() == pytest.approx((2 / 32) ** 0.5, rel=0.1)
