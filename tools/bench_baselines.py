@@ -8,9 +8,7 @@ slot; a test holds both equal to 1e-10 in float64. The last columns are relative
 the arithmetic that the specification counts (of convolutions, linear layers and matrix products).
 """
 
-import json
 import os
-import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import torch
 from models.literal_baselines import LOSSES
+from records import keep
 from taking_turns import interleaved
 
 from ocbench import Protocol
@@ -74,15 +73,7 @@ def main(rounds: int = 3) -> None:
                 *(f"arithmetic {value}" for value in counted.values()),
                 flush=True,
             )
-    record = {
-        "command": f"python tools/bench_baselines.py {rounds}",
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": os.getloadavg()[0]},
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "batch": BATCH,
-        "steps": rows,
-    }
-    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    keep(RESULT, f"python tools/bench_baselines.py {rounds}", torch=torch.__version__, batch=BATCH, steps=rows)
 
 
 if __name__ == "__main__":

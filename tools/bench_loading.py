@@ -6,9 +6,7 @@ Scenes are the built-in mini-tex@full, 128 x 128 and textured like CLEVRTEX, pre
 turns; ratios of medians.
 """
 
-import json
 import os
-import platform
 import sys
 import tarfile
 import tempfile
@@ -21,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: one core
 
 import numpy as np
 import torch
+from records import keep
 from taking_turns import interleaved
 
 from ocbench import registry
@@ -156,12 +155,7 @@ def main(rounds: int = 15) -> None:
         spent = overhead(data, f"{folder}/cache", rounds)
     rows["runner per step"] = {"seconds": spent, "share": spent / STEP, "goal": 0.01}
     print(f"{'runner overhead, of a step of 50 ms':<48} {spent / STEP:8.4f}   goal below 0.01")
-    record = {
-        "command": f"python tools/bench_loading.py {rounds}",
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": os.getloadavg()[0]},
-        "torch": torch.__version__, "batch": BATCH, "rows": rows,
-    }  # fmt: skip
-    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    keep(RESULT, f"python tools/bench_loading.py {rounds}", torch=torch.__version__, batch=BATCH, rows=rows)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ decode head, attention pooling as a broadcast product, and `grid_sample`; a test
 The optimiser's update is measured by itself.
 """
 
-import json
 import os
-import platform
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "models" / "ast_seg"))
 
 import literal_ast_seg
 import torch
+from records import keep
 from taking_turns import interleaved
 
 from ocbench import Protocol
@@ -86,15 +85,7 @@ def main(rounds: int = 15) -> None:
         fast, slow = interleaved(rounds, ours, theirs)
         rows[name] = {"ratio": round(slow / fast, 3), "target": least, "seconds": fast, "literal_seconds": slow}
         print(f"{name:<32} {1e3 * fast:8.1f} ms   literal {1e3 * slow:8.1f} ms   {slow / fast:5.2f}x   target {least}")
-    record = {
-        "command": f"python tools/bench_train.py {rounds}",
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": os.getloadavg()[0]},
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "batch": BATCH,
-        "steps": rows,
-    }
-    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    keep(RESULT, f"python tools/bench_train.py {rounds}", torch=torch.__version__, batch=BATCH, steps=rows)
 
 
 if __name__ == "__main__":

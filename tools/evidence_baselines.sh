@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Evidence that the published baselines learn: trains each on mini-plain, within fifteen minutes of one CPU thread, and
-# keeps run.json and the score sheets of every run.
+# Evidence that the published baselines learn: trains each on mini-plain, in minutes of one CPU thread, and keeps
+# run.json and the score sheets of every run.
 #   bash tools/evidence_baselines.sh [MODEL…]    all five, if none is named; `gpu` trains each on mini-tex@full
 # What has its scores under benchmarks/baselines/ is skipped, so that it goes on after an interruption. Two calls may run
 # at once with different models. docs/evidence/baselines.md is written at the end, with the references that
