@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 NEAREST = 1.2e-7  # of a uniform or relaxed number to 0 or 1: what float32 can tell from them
@@ -40,3 +40,14 @@ def relaxed_bernoulli(logits: Tensor, uniform: Tensor, temperature: Tensor) -> T
 def posterior_std(raw: Tensor) -> Tensor:
     """softplus(raw + 0.5) + 1e-8: how GENESIS-V2 and MONet-g bound a standard deviation from below."""
     return softplus(raw + 0.5) + 1e-8
+
+
+def raw_of(std: float) -> float:
+    """The number of which `posterior_std` makes `std`, both floats; std > 0."""
+    return math.log(math.expm1(std)) - 0.5
+
+
+def start_at(layer: nn.Module, raw: float) -> None:
+    """Sets the bias of a linear layer's second half of outputs, which are raw standard deviations, to `raw`."""
+    assert isinstance(layer, nn.Linear)
+    nn.init.constant_(layer.bias[layer.out_features // 2 :], raw)

@@ -28,6 +28,7 @@ class GenesisV2Config:
     feature_size: int = 128  # numbers of a slot before its posterior
     decoder_width: int = 64  # channels; a multiple of 8
     prior_size: int = 256  # numbers of the prior's LSTM
+    first_std: float | None = None  # of the posterior at the first update, about; None: near 1, as published
     latents: Literal["sample", "mean"] = "sample"  # of evaluation; the seeds of the masks are random either way
 
     pixel_std: float = 0.7  # of a colour
@@ -59,6 +60,7 @@ MINI_PLAIN = replace(
     feature_size=64,
     decoder_width=16,
     prior_size=64,
+    first_std=0.1,
     pixel_std=0.2,
     goal=-0.6525,
     geco_rate=2e-6,
@@ -71,6 +73,7 @@ MINI_GPU = replace(
     PUBLISHED,
     width=32,
     decoder_width=32,
+    first_std=0.1,
     pixel_std=0.2,
     goal=-0.6525,
     geco_rate=2e-6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from ocbench import Prediction
 from ocbench_models.blocks.decoders import ValidBroadcastDecoder
-from ocbench_models.blocks.distributions import normal_kl, normal_log_prob, posterior_std
+from ocbench_models.blocks.distributions import normal_kl, normal_log_prob, posterior_std, raw_of, start_at
 from ocbench_models.blocks.geco import Geco
 from ocbench_models.blocks.mixtures import blend, break_stick, mixture_nll
 from ocbench_models.blocks.plans import genesis_plan, monet_plan
@@ -92,6 +93,9 @@ class Monet(nn.Module):
         if config.he_weights:
             self.encoder.apply(_he)
             self.decoder.apply(_he)
+        if config.first_std is not None:
+            std = config.first_std
+            start_at(self.encoder.layers[-1], math.log(std) if config.latent_std == "exp" else raw_of(std))
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Scene:
         """The scene of images [B, 3, H, W]; `noise` [B, K, D] stands for the standard normal draws."""
