@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+
+from ocbench import UsageError
 
 NEAREST = 1.2e-7  # of a uniform or relaxed number to 0 or 1: what float32 can tell from them
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
@@ -47,7 +50,12 @@ def raw_of(std: float) -> float:
     return math.log(math.expm1(std)) - 0.5
 
 
-def start_at(layer: nn.Module, raw: float) -> None:
-    """Sets the bias of a linear layer's second half of outputs, which are raw standard deviations, to `raw`."""
+def start_at(layer: nn.Module, std: float, raw: Callable[[float], float] = raw_of) -> None:
+    """Sets the bias of a linear layer's second half of outputs, raw standard deviations, to what `raw` makes of `std`.
+
+    UsageError for `std` 0 or less.
+    """
+    if std <= 0:
+        raise UsageError(f"posteriors cannot start with a standard deviation of {std:g}", expected="more than 0")
     assert isinstance(layer, nn.Linear)
-    nn.init.constant_(layer.bias[layer.out_features // 2 :], raw)
+    nn.init.constant_(layer.bias[layer.out_features // 2 :], raw(std))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ocbench import Prediction, UsageError
 from ocbench_models.blocks.bounds import clamp_straight_through
 from ocbench_models.blocks.decoders import broadcast
-from ocbench_models.blocks.distributions import normal_log_prob, posterior_std, raw_of, start_at
+from ocbench_models.blocks.distributions import normal_log_prob, posterior_std, start_at
 from ocbench_models.blocks.geco import Geco
 from ocbench_models.blocks.grids import ramps
 from ocbench_models.blocks.mixtures import blend, break_stick, mixture_nll
@@ -185,7 +185,7 @@ class GenesisV2(nn.Module):
         self.decoder = Decoder(config.latent_size, config.decoder_width, side)
         self.prior = Prior(config.latent_size, config.prior_size)
         if config.first_std is not None:
-            start_at(self.posterior.head[-1], raw_of(config.first_std))
+            start_at(self.posterior.head[-1], config.first_std)
         self.geco = Geco(config.error_goal * 3 * side * side, config.geco_rate * (64 / side) ** 2)
 
     def noise(self, images: Tensor) -> Noise:

@@ -68,7 +68,7 @@ MONET_G = MonetConfig(
 
 def _presets(config: MonetConfig) -> dict[str, MonetConfig]:
     """The published settings for each dataset, and small ones."""
-    # In trials of up to 1400 updates with the library's first weights, and logs of masks that outweigh the colours, the
+    # In trials of up to 1800 updates with the library's first weights, and logs of masks that outweigh the colours, the
     # VAE painted every object in one grey, and the masks had no reason to part. MONet-g's noise of 0.7 was not tried:
     # GENESIS-V2, with the same likelihood, found nothing at it in a few hundred updates.
     mini = replace(

@@ -94,8 +94,8 @@ class Monet(nn.Module):
             self.encoder.apply(_he)
             self.decoder.apply(_he)
         if config.first_std is not None:
-            std = config.first_std
-            start_at(self.encoder.layers[-1], math.log(std) if config.latent_std == "exp" else raw_of(std))
+            raw = math.log if config.latent_std == "exp" else raw_of
+            start_at(self.encoder.layers[-1], config.first_std, raw)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Scene:
         """The scene of images [B, 3, H, W]; `noise` [B, K, D] stands for the standard normal draws."""

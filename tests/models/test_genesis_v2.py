@@ -168,6 +168,13 @@ def test_draws_follow_the_seed():
     assert not torch.equal(first.log_attention, other.log_attention)
 
 
+def test_posteriors_start_narrow_where_asked():
+    images = torch.rand(4, 3, 32, 32)
+    wide, narrow = tiny()(images).std, tiny(first_std=0.1)(images).std
+    assert 0.7 < wide.mean() < 1.3
+    assert narrow.mean().item() == pytest.approx(0.1, rel=0.4)
+
+
 def test_means_at_evaluation_alone():
     model, images = tiny(latents="mean"), torch.rand(2, 3, 32, 32)
     scene = drawn(model, images, 1)

@@ -271,6 +271,12 @@ def test_a_warm_up_and_a_drop_of_the_rate() -> None:
     assert [phase.optimizers[0].schedule(n) for n in (1, 2, 4, 8, 9)] == [0.25, 0.5, 1, 1, 0.1]
 
 
+def test_small_steps_after_the_early_ones_where_asked() -> None:
+    (phase,) = GNM.scenarios["default"](replace(SMALL, warmup=2, early_steps=3, settle_steps=4, steps=10, drop_at=0.8))
+    rates = [phase.optimizers[0].schedule(n) for n in range(1, 11)]
+    assert rates == pytest.approx([0.5, 1, 0.05, 0.05, 0.05, 0.05, 1, 1, 0.1, 0.1])
+
+
 @pytest.mark.parametrize("name", GNM.presets)
 def test_every_ramp_of_a_preset_ends_within_its_training(name: str) -> None:
     config = GNM.presets[name]

@@ -10,12 +10,14 @@ import torch
 from golden_arrays import golden
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
+from ocbench import UsageError
 from ocbench_models.blocks.distributions import (
     bernoulli_kl,
     normal_kl,
     normal_log_prob,
     posterior_std,
     relaxed_bernoulli,
+    start_at,
 )
 
 FILE = golden("baselines_sa_gnm.npz")
@@ -83,3 +85,15 @@ def test_a_relaxed_bernoulli_is_finite_for_every_uniform_number() -> None:
 def test_the_bounded_standard_deviation() -> None:
     raw = torch.tensor([-200.0, -0.5, 3.0])
     torch.testing.assert_close(posterior_std(raw), torch.tensor([1e-8, math.log(2), math.log1p(math.exp(3.5))]))
+
+
+@pytest.mark.parametrize("std", [0.01, 0.1, 1.0, 3.0])
+def test_a_posterior_starts_as_wide_as_asked(std: float) -> None:
+    layer = torch.nn.Linear(5, 4).double()
+    means = layer.bias[:2].clone()
+    start_at(layer, std)
+    with pytest.raises(UsageError, match="standard deviation of 0"):
+        start_at(layer, 0.0)
+    made, raw = layer(torch.zeros(3, 5, dtype=torch.float64)).chunk(2, dim=1)
+    assert torch.equal(made, means.expand(3, 2))
+    assert torch.allclose(posterior_std(raw), torch.full((3, 2), std, dtype=torch.float64), rtol=1e-6)
