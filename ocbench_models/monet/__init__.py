@@ -75,18 +75,18 @@ def _presets(config: MonetConfig) -> dict[str, MonetConfig]:
         config,
         width=8,
         component_width=16,
-        latent_size=8,
+        latent_size=6,  # at 8, one slot painted several objects
         seen_mask="plain",
         he_weights=True,
-        first_std=0.1,  # 1500 updates of MONet come as far as 3000 without it
+        first_std=0.1,
         background_std=min(config.background_std, 0.1),
         foreground_std=min(config.foreground_std, 0.1),
-        latent_weight=0.25,
+        latent_weight=1.0,
         geco=False,
         steps=5000,
         batch_size=4,
         optimizer="adam",
-        learning_rate=5e-4,  # at 1e-3 one of two trials fell back into the grey
+        learning_rate=1e-3,
     )
     # Not trained yet: 128 px and ten objects, for minutes of one GPU.
     gpu = replace(mini, width=32, component_width=32, latent_size=16, steps=4000, batch_size=16)
