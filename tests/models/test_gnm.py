@@ -283,4 +283,5 @@ def test_every_ramp_of_a_preset_ends_within_its_training(name: str) -> None:
     for field in ("presence_prior", "where_weight", "background_weight", "global_weight", "temperature"):
         first, last = getattr(config, f"{field}_steps")
         assert 0 <= first < last <= config.steps
-    assert config.early_steps < config.steps
+    assert config.early_steps + config.settle_steps < config.steps
+    assert config.warmup <= config.early_steps or not config.settle_steps  # a warm-up hides the small rate

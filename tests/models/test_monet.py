@@ -167,8 +167,8 @@ def test_the_vae_sees_plain_masks_and_starts_with_he_weights_where_asked():
 
 @pytest.mark.parametrize("config", [MONET, MONET_G], ids=["exp", "softplus"])
 def test_posteriors_start_narrow_where_asked(config):
-    images = torch.rand(4, 3, 32, 32)
     torch.manual_seed(0)
+    images = torch.rand(4, 3, 32, 32)
     wide, narrow = (Monet(replace(config, width=8, first_std=std), (32, 32), 3)(images).std for std in (None, 0.1))
     assert wide.min() > 0.7
     assert narrow.mean().item() == pytest.approx(0.1, rel=0.2)
