@@ -75,7 +75,7 @@ def _presets(config: MonetConfig) -> dict[str, MonetConfig]:
         config,
         width=8,
         component_width=16,
-        latent_size=6,  # at 8, one slot painted several objects
+        latent_size=6,  # at 8, two of three trials did not part the objects
         seen_mask="plain",
         he_weights=True,
         first_std=0.1,
