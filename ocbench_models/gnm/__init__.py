@@ -76,7 +76,7 @@ OBJECTSROOM = CLEVR
 # Cells that paint badly at first are switched off within a hundred updates, and seldom come back. So the ground is
 # learned first; then cells are forced to show until they paint well, and give the empty ground back of themselves.
 # While they are forced, presence has next to no gradient, and rmsprop forgets how large one is: its first steps after
-# that are ten times too large and switch all cells off, with some seeds for good. Hence the small rate then.
+# that are too large and switched all cells off, with one seed of two for good. Hence the small rate then.
 MINI_PLAIN = replace(
     CLEVR,
     glimpse_side=16,
